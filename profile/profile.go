@@ -1,0 +1,85 @@
+// Package profile knows how each payment provider writes, signs and judges: one file per provider.
+//
+// A profile is data and functions, not a class hierarchy. It reads no clock, no network and no globals: the
+// instant and the randomness of a send are parameters, so that the same input gives the same bytes.
+//
+// Start reading at Profile, then at alipay.go, then at Judge in judge.go.
+package profile
+
+import (
+	"io"
+	"time"
+
+	"paynotify/store"
+)
+
+// Profile is one provider's wire habits.
+type Profile struct {
+	Name       string
+	Summary    string   // one line for tables and help
+	Method     string   // POST or GET
+	SignTypes  []string // the first is the default; empty for an unsigned profile
+	Key        KeyNeed
+	NotifyType string    // default; empty = not sent when the caller gives none
+	Schedule   string    // default, what retry.Parse takes
+	Ack        store.Ack // default
+	Charsets   []string  // the first is the default
+	Options    []Option  // besides CommonOptions
+	Reserved   []string  // parameter names that are ours alone, besides CommonReserved
+	AllowQuery bool      // notify_url may carry a query without options.allow_query
+	Unsigned   bool      // loudly marked wherever the merchant is shown
+
+	// CheckParams finds what the dialect cannot carry, at accept. The common rules have been applied.
+	CheckParams func(m *store.Merchant, n *store.Notification, ps Params) []Fault
+	// Encode writes and signs the request of one send.
+	Encode func(in Input) (Message, error)
+}
+
+// KeyNeed says what a profile signs with.
+type KeyNeed int
+
+// What a profile may need.
+const (
+	KeyNone   KeyNeed = iota
+	KeyRSA            // key.private_key, RSA-2048 with e = 65537
+	KeySecret         // key.secret
+)
+
+// Option is one member of a merchant's options.
+type Option struct {
+	Name    string
+	Values  []string // closed list, the first is the default; nil for booleans and free text
+	Bool    bool
+	Default string // of free text
+	Doc     string // one line
+}
+
+// Input is all that one send depends on.
+type Input struct {
+	Notification *store.Notification
+	Merchant     *store.Merchant
+	Keys         *Keys
+	Now          time.Time
+	Rand         io.Reader
+}
+
+// Message is the encoded, signed request of one send.
+type Message struct {
+	Method string
+	Query  string   // appended to the notify_url's query; empty = nothing
+	Header []Header // in this order, in this letter case; Host, Content-Length and Connection are the client's
+	Body   []byte
+	// StringToSign is what was signed, for people who compare; nil when nothing was.
+	StringToSign []byte
+}
+
+// Header is one header line. Its letter case is kept: some verifiers look for exactly it.
+type Header struct{ Name, Value string }
+
+// Fault is one thing wrong with what a caller gave, with its cure.
+type Fault struct {
+	Location string // as in the API's problems: body.params.NAME, body.key.private_key
+	Message  string
+	Cure     string
+	Slug     string // problem type when not the general one: "reserved-parameter"; usually empty
+}

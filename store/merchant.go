@@ -1,0 +1,84 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Merchant is who receives notifications. It owns keys, limits and rules, and is a lane of the dispatcher.
+// Values handed out by a Store are shared: treat maps and slices as read-only and change a merchant only
+// through UpdateMerchant.
+type Merchant struct {
+	MchID         string
+	Name          string
+	Profile       string
+	NotifyURL     string
+	SignType      string // empty = the profile's default
+	AppID         string
+	Charset       string            // "utf-8" or "gbk"; empty = utf-8
+	Schedule      string            // what retry.Parse takes; empty = the profile's default
+	Ack           Ack               // Match empty = the profile's default
+	MaxInflight   int               // 1–1000; 0 = the configured default
+	RatePerSecond float64           // ≥ 0; 0 = no limit
+	Options       map[string]any    // strings, booleans and lists of strings
+	Headers       map[string]string // sealed values, see Keys
+	TLS           json.RawMessage   // client certificate, CA and pin; sealed where secret
+	Keys          []Key             // newest first; only sealed bytes, see signer/keyring
+
+	Paused       bool
+	PausedReason string
+	PausedUntil  time.Time // zero = until a person resumes
+	Blocked      bool      // its address was refused; until notify_url changes or a person resumes
+	CreatedAt    time.Time
+	Revision     int64 // grows with every change
+}
+
+// Ack says which reply is an acknowledgement.
+type Ack struct {
+	Match   string   // exact, trim, trim_fold, xml_return_code, status, json_path
+	Text    string   // what the body must say
+	Status  []string // "200" or classes like "2xx"
+	Path    string   // for json_path
+	Lenient []Reason // near-misses accepted all the same
+}
+
+// Key is one of a merchant's keys: a public half that everybody may see, and a sealed rest.
+type Key struct {
+	ID          string    // random, part of the seal's additional data
+	Sealed      []byte    // opened by signer/keyring with MchID and ID
+	PublicKey   string    // PEM, SubjectPublicKeyInfo; empty for secrets
+	Certificate string    // PEM, self-signed; RSA only
+	Serial      string    // upper-case hex; RSA only
+	From        time.Time // not used before; zero = at once
+	Until       time.Time // not used from then on; zero = no end
+}
+
+// Open reports whether the merchant's lane may send at now, leaving the global switch aside.
+func (m *Merchant) Open(now time.Time) bool { return m.HeldReason(now) == "" }
+
+// PausedAt reports whether a pause is in force at now.
+func (m *Merchant) PausedAt(now time.Time) bool {
+	return m.Paused && (m.PausedUntil.IsZero() || now.Before(m.PausedUntil))
+}
+
+// HeldReason is why the merchant's lane is closed at now, empty when it is open.
+func (m *Merchant) HeldReason(now time.Time) string {
+	switch {
+	case m.PausedAt(now):
+		return HeldMerchantPaused
+	case m.Blocked:
+		return HeldAddressBlocked
+	}
+	return ""
+}
+
+// Why a pending notification is held, first that applies.
+const (
+	HeldSendingPaused  = "sending_paused"
+	HeldMerchantPaused = "merchant_paused"
+	HeldAddressBlocked = "address_blocked"
+	HeldBreakerOpen    = "breaker_open"
+)
+
+// HeldReasons lists them in that order.
+var HeldReasons = []string{HeldSendingPaused, HeldMerchantPaused, HeldAddressBlocked, HeldBreakerOpen}
