@@ -19,7 +19,7 @@ type Merchant struct {
 	Schedule      string            // what retry.Parse takes; empty = the profile's default
 	Ack           Ack               // Match empty = the profile's default
 	MaxInflight   int               // 1–1000; 0 = the configured default
-	RatePerSecond float64           // ≥ 0; 0 = no limit
+	RatePerSecond float64           // ≥ 0; 0 = no limit; see RateBurst
 	Options       map[string]any    // strings, booleans and lists of strings
 	Headers       map[string]string // sealed values, see Keys
 	TLS           json.RawMessage   // client certificate, CA and pin; sealed where secret
@@ -32,6 +32,10 @@ type Merchant struct {
 	CreatedAt    time.Time
 	Revision     int64 // grows with every change
 }
+
+// RateBurst is how many sends a lane of this rate may start at once after a rest: a second's worth, at least
+// one. Over any span of d it starts at most RateBurst + rate × d sends.
+func RateBurst(ratePerSecond float64) float64 { return max(1, ratePerSecond) }
 
 // Ack says which reply is an acknowledgement.
 type Ack struct {

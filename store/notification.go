@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"time"
+
+	"paynotify/retry"
 )
 
 // Limits of one notification. They bound what a record can cost every reader after it.
@@ -68,7 +70,7 @@ type Notification struct {
 	CreatedAt      time.Time       // given by the store, microseconds; unique in an embedded store
 
 	State        State
-	NotifyCount  int       // charged sends settled so far
+	NotifyCount  int       // places of the schedule used up so far, by charged attempts
 	AttemptCount int       // attempts settled so far, charged or not
 	NextAt       time.Time // no send starts before it; zero in final states
 	PlannedAt    time.Time // the instant the schedule planned that send for: NextAt, or earlier when a fault
@@ -89,6 +91,15 @@ type Notification struct {
 // Send is the place in the schedule of the next scheduled send, from 1.
 func (n *Notification) Send() int { return n.NotifyCount + 1 }
 
+// Sends is how many sends the schedule has (notify_count_limit), 0 for a schedule that retry.Parse refuses.
+func (n *Notification) Sends() int {
+	s, err := retry.Parse(n.Schedule)
+	if err != nil {
+		return 0
+	}
+	return s.Sends()
+}
+
 // Streak counts uncharged attempts with one reason in a row; it sets how long the next one waits.
 type Streak struct {
 	Reason Reason    // empty when there is no streak
@@ -100,7 +111,7 @@ type Streak struct {
 type Attempt struct {
 	N             int       // from 1, over all attempts of the notification; given by the store
 	Send          int       // place in the schedule, from 1; 0 for a person's send
-	Charged       bool      // counts in NotifyCount
+	Charged       bool      // uses up its place in the schedule, and so counts in NotifyCount
 	Trigger       Trigger   //
 	ScheduledAt   time.Time // the instant it was planned for
 	StartedAt     time.Time // by the store's clock

@@ -38,8 +38,19 @@ type Outcome struct {
 	Again  bool
 	Streak Streak
 	// Hold says that the address was refused: hold the merchant, or only the notification if it has an
-	// override of its own.
+	// override of its own. A merchant that was changed since the claim is not held: its address may be
+	// another one by now.
 	Hold bool
+}
+
+// Accept makes the notification a newborn one: pending, its first send due at once. It forgets any progress.
+func (n *Notification) Accept(notifyID string, at time.Time) {
+	*n = Notification{
+		NotifyID: notifyID, MchID: n.MchID, Profile: n.Profile, NotifyType: n.NotifyType,
+		OutTradeNo: n.OutTradeNo, Params: n.Params, NotifyURL: n.NotifyURL, Schedule: n.Schedule,
+		IdempotencyKey: n.IdempotencyKey, ContentDigest: n.ContentDigest, TraceParent: n.TraceParent,
+		CreatedAt: at, State: Pending, NextAt: at, PlannedAt: at,
+	}
 }
 
 // Settle applies an outcome that the notification's live claim produced.
@@ -48,43 +59,56 @@ func (n *Notification) Settle(o Outcome) {
 	if o.Stale != nil {
 		n.AttemptCount++
 	}
-	n.AttemptCount++
-	a := o.Attempt
-	n.LastAt, n.LastVerdict, n.LastReason = a.StartedAt, a.Verdict, a.Reason
-	if a.Charged {
-		n.NotifyCount++
-	}
+	n.count(o.Attempt)
+	n.LastAt = o.Attempt.StartedAt
 	n.Streak = o.Streak
-	n.Blocked = o.Hold && n.NotifyURL != ""
-	if a.Verdict == Acked {
-		n.ack(a)
+	if o.Attempt.Verdict == Acked {
+		n.ack(o.Attempt)
 		return
 	}
+	manual, refused := o.Attempt.Trigger.Manual(), o.Hold && n.NotifyURL != ""
 	switch {
-	case a.Trigger.Manual() && o.Again:
+	case manual && o.Again && !refused && n.Resend != "": // an address of its own is not tried for ever
 		n.ResendAt = o.NextAt
-	case a.Trigger.Manual():
+	case manual:
 		n.clearResend()
 	}
 	switch {
 	case n.State.Final():
-	case o.State == Quarantined, !a.Trigger.Manual():
+	case o.State == Quarantined, !manual:
 		n.State, n.NextAt, n.PlannedAt = o.State, o.NextAt, o.PlannedAt
 		if o.State.Final() {
 			n.NextAt, n.PlannedAt = time.Time{}, time.Time{}
 		}
 	}
+	n.Blocked = refused && !n.State.Final()
 }
 
 // SettleLate applies an outcome whose claim was lost meanwhile (the process was frozen, the lease ran out,
-// another attempt may be under way). Only an acknowledgement still counts; it reports whether it did.
+// another attempt may be under way). Only an acknowledgement still counts; it reports whether it did. The
+// same acknowledgement again, because the answer to its first settlement was lost, adds nothing.
 func (n *Notification) SettleLate(o Outcome) bool {
-	if o.Attempt.Verdict != Acked {
+	a := o.Attempt
+	again := n.LastVerdict == Acked && n.LastAt.Sub(a.StartedAt).Abs() < time.Millisecond
+	if a.Verdict != Acked || again {
 		return false
 	}
-	n.AttemptCount++
-	n.ack(o.Attempt)
+	n.count(a)
+	if a.StartedAt.After(n.LastAt) {
+		n.LastAt = a.StartedAt
+	}
+	n.ack(a)
 	return true
+}
+
+// count adds an attempt. A place in the schedule is charged once, also when a lost claim and its repeat were
+// both answered.
+func (n *Notification) count(a Attempt) {
+	n.AttemptCount++
+	n.LastVerdict, n.LastReason = a.Verdict, a.Reason
+	if a.Charged && a.Send > n.NotifyCount {
+		n.NotifyCount = a.Send
+	}
 }
 
 func (n *Notification) ack(a Attempt) {
@@ -102,8 +126,9 @@ func (n *Notification) clearResend() {
 }
 
 // AskResend asks for one send on a person's behalf, due at now. A second one before the first is sent adds
-// none. It fails with ErrAlreadySpent for a spent notification without force, with ErrShrunk when there is
-// nothing left to send.
+// none. It also lifts the hold of a refused address of its own: the person wants it tried again. It fails
+// with ErrAlreadySpent for a spent notification without force, with ErrShrunk when there is nothing left to
+// send.
 func (n *Notification) AskResend(t Trigger, force bool, now time.Time) error {
 	switch {
 	case n.Shrunk:
@@ -113,7 +138,7 @@ func (n *Notification) AskResend(t Trigger, force bool, now time.Time) error {
 	case n.Resend == "":
 		n.Resend, n.ResendAt = t, now
 	}
-	n.ResendForce = n.ResendForce || force
+	n.ResendForce, n.Blocked = n.ResendForce || force, false
 	return nil
 }
 
@@ -131,20 +156,24 @@ func (n *Notification) Cancel() error {
 	return ErrNotPending
 }
 
-// Quarantine takes a damaged record out of the schedule.
+// Quarantine takes a damaged record out of the schedule. Also a damaged one stays spent.
 func (n *Notification) Quarantine() {
-	n.State, n.NextAt, n.PlannedAt, n.InFlight = Quarantined, time.Time{}, time.Time{}, false
+	if n.State != Spent {
+		n.State = Quarantined
+	}
+	n.NextAt, n.PlannedAt, n.InFlight, n.Blocked = time.Time{}, time.Time{}, false, false
 	n.LastVerdict, n.LastReason = InternalError, Internal
 	n.clearResend()
 }
 
-// Due tells when the notification wants its next attempt and as what. It is zero when nothing is owed, while
-// an attempt is under way, and while the notification is held for its own address.
+// Due tells when the notification wants its next attempt and as what: a person's send comes before the
+// scheduled one, however long that has been due. It is zero when nothing is owed, while an attempt is under
+// way, and while the notification is held for its own address.
 func (n *Notification) Due() (at time.Time, class Class) {
 	switch {
 	case n.InFlight, n.Blocked:
 		return time.Time{}, 0
-	case n.Resend != "" && (n.State.Final() || !n.ResendAt.After(n.NextAt)):
+	case n.Resend != "":
 		return n.ResendAt, ClassResend
 	case n.State.Final():
 		return time.Time{}, 0
@@ -165,7 +194,8 @@ const (
 	Classes = 3
 )
 
-// Claimed makes the claim of an attempt on a due notification and marks the notification in flight.
+// Claimed makes the claim of an attempt on a due notification (Due says so; else the claim makes no sense) and
+// marks the notification in flight.
 func (n *Notification) Claimed(token uint64, revision int64, now time.Time, lease time.Duration) Claim {
 	_, class := n.Due()
 	c := Claim{Token: token, MerchantRevision: revision, LeaseUntil: now.Add(lease)}
@@ -213,13 +243,15 @@ func (s Streak) Grow(r Reason, started time.Time) Streak {
 // Wait is how long the attempt after this streak waits; last says that there is none, and the notification
 // is quarantined.
 func (s Streak) Wait() (wait time.Duration, last bool) {
-	switch s.Reason {
-	case Crash:
+	switch {
+	case s.Count == 0:
+		return 0, false
+	case s.Reason == Crash:
 		if s.Count <= interruptedAtOnce {
 			return 0, false
 		}
 		return doubled(interruptedWaitMin, interruptedWaitMax, s.Count-interruptedAtOnce), false
-	case Internal:
+	case s.Reason == Internal:
 		if s.Count >= internalInRowMax {
 			return 0, true
 		}

@@ -28,6 +28,10 @@ type fullError struct{}
 func (fullError) Error() string        { return "store unavailable: no space left" }
 func (fullError) Is(target error) bool { return target == ErrUnavailable }
 
+// AwakeLeaseMax is how long at most a lane that was woken, and that nobody runs, stays forgotten: what a lost
+// wake costs. A lane named again while it still waits for a runner is harmless.
+const AwakeLeaseMax = 15 * time.Second
+
 // Store keeps notifications and merchants. It is the truth and the clock: what it has returned nil for
 // survives a crash, and no other clock decides when something is due. Safe for concurrent use.
 //
@@ -35,9 +39,10 @@ func (fullError) Is(target error) bool { return target == ErrUnavailable }
 type Store interface {
 	// Accept stores items durably, in order and in one commit, and answers one Accepted per item. NotifyID,
 	// CreatedAt and the progress fields are the store's to fill. An item with an IdempotencyKey seen before
-	// for its merchant is Replayed (same ContentDigest) or Conflict (another one), also inside one call. An
-	// item that asks for it is also claimed in the same write, where its lane is open, has no due backlog,
-	// has tokens and is under its cap. The error is for all of them: nothing is known about any.
+	// for its merchant is Replayed (same ContentDigest) or Conflict (another one), also inside one call; one
+	// whose merchant is not there is NoMerchant. An item that asks for it is also claimed in the same write,
+	// where its lane is open, has no due backlog, has tokens and is under its cap. The error is for all of
+	// them: nothing is known about any.
 	Accept(ctx context.Context, items []Incoming, lease time.Duration) ([]Accepted, error)
 
 	// Claim gives out at most max due notifications of a lane, in lane order (see Class), within the lane's
@@ -47,12 +52,16 @@ type Store interface {
 
 	// Settle records attempts and applies their outcomes, each atomically and fenced by its claim: an
 	// outcome whose claim was lost changes nothing, except that an acknowledgement still makes the
-	// notification spent. Settling frees the place in the lane.
-	Settle(ctx context.Context, ss []Settlement) error
+	// notification spent (see Notification.SettleLate); that is no error, nor is a notification that is gone.
+	// Settling frees the place in the lane.
+	//
+	// It answers which of these lanes have work now that nobody is awake for, and marks them awake as Wakes
+	// does: whoever settles has them run. So a lane at its cap goes on as soon as one of its attempts ends.
+	Settle(ctx context.Context, ss []Settlement) (ready []string, err error)
 
 	// Wakes names lanes that have work now and that nobody is awake for, at most max, fairly, and marks them
-	// awake until their run ends (a Claim that leaves nothing) or a lease runs out. It also turns claims
-	// whose lease ran out into interrupted attempts, due again.
+	// awake until their run ends (a Claim whose Lane is not LaneMore) or AwakeLeaseMax has passed since the
+	// last Claim. It also turns claims whose lease ran out into interrupted attempts, due again.
 	Wakes(ctx context.Context, max int) (Wakes, error)
 
 	// Get returns a notification with its attempts, oldest first, or ErrNotFound.
@@ -63,10 +72,11 @@ type Store interface {
 	List(ctx context.Context, q Query) ([]Notification, string, error)
 
 	// Attempts follows attempts in the order in which they were settled: those after the cursor (empty: from
-	// now on), at most max, and the cursor to go on from.
+	// now on), at most max, and the cursor to go on from. It fails with ErrBadCursor.
 	Attempts(ctx context.Context, after string, max int) ([]Settled, string, error)
 
-	// Resend asks for one send on a person's behalf; see Notification.AskResend for its errors.
+	// Resend asks for one send on a person's behalf; see Notification.AskResend for its errors. It fails with
+	// ErrNoMerchant when the merchant was deleted.
 	Resend(ctx context.Context, notifyID string, t Trigger, force bool) (Notification, error)
 
 	// Cancel takes a pending notification back; see Notification.Cancel for its errors.
@@ -88,10 +98,12 @@ type Store interface {
 	Merchant(ctx context.Context, mchID string) (Merchant, error)
 	// Merchants pages through all merchants by mch_id.
 	Merchants(ctx context.Context, cursor string, limit int) ([]Merchant, string, error)
-	// DeleteMerchant fails with ErrHasPending while anything is owed to the merchant.
+	// DeleteMerchant fails with ErrHasPending while anything is owed to the merchant, a person's send or one
+	// in flight included. Its notifications stay readable.
 	DeleteMerchant(ctx context.Context, mchID string) error
 
-	// Sending reads, SetSending turns, the switch that stops all sending on every node.
+	// Sending reads, SetSending turns, the switch that stops all sending on every node. Since is the store's
+	// to fill. While it is stopped no lane is woken and no claim given out; accepting goes on.
 	Sending(ctx context.Context) (Sending, error)
 	SetSending(ctx context.Context, s Sending) error
 
@@ -112,9 +124,10 @@ type AcceptStatus int
 
 // What can become of an item.
 const (
-	New      AcceptStatus = iota // stored
-	Replayed                     // stored before under the same idempotency key
-	Conflict                     // the key belongs to another content
+	New        AcceptStatus = iota // stored
+	Replayed                       // stored before under the same idempotency key
+	Conflict                       // the key belongs to another content
+	NoMerchant                     // not stored: its merchant is not there
 )
 
 // Accepted is the answer to one Incoming.
@@ -154,7 +167,8 @@ const (
 type Claims struct {
 	Items       []Claim
 	Lane        LaneStatus
-	Quarantined []string // notify_ids whose records turned out damaged
+	Next        time.Time // when the sleeping lane has work again; zero = unknown, or not before a change
+	Quarantined []string  // notify_ids whose records turned out damaged
 }
 
 // Settlement asks to record one outcome.
