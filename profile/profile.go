@@ -26,6 +26,8 @@ type Profile struct {
 	Charsets   []string  // the first is the default
 	Options    []Option  // besides CommonOptions
 	Reserved   []string  // parameter names that are ours alone, besides CommonReserved
+	Adds       []string  // parameter names it sends besides params, which may replace them
+	Headers    []string  // names of the headers it sends besides those of every request
 	AllowQuery bool      // notify_url may carry a query without options.allow_query
 	Unsigned   bool      // loudly marked wherever the merchant is shown
 
@@ -33,6 +35,8 @@ type Profile struct {
 	CheckParams func(m *store.Merchant, n *store.Notification, ps Params) []Fault
 	// Encode writes and signs the request of one send.
 	Encode func(in Input) (Message, error)
+	// Verify checks a captured request as the provider's real merchants do.
+	Verify func(req CapturedRequest, keys VerifyKeys) (Verification, error)
 }
 
 // KeyNeed says what a profile signs with.
@@ -48,8 +52,9 @@ const (
 // Option is one member of a merchant's options.
 type Option struct {
 	Name    string
-	Values  []string // closed list, the first is the default; nil for booleans and free text
+	Values  []string // closed list, the first is the default; nil for booleans, lists and free text
 	Bool    bool
+	List    bool   // of strings
 	Default string // of free text
 	Doc     string // one line
 }
@@ -67,7 +72,7 @@ type Input struct {
 type Message struct {
 	Method string
 	Query  string   // appended to the notify_url's query; empty = nothing
-	Header []Header // in this order, in this letter case; Host, Content-Length and Connection are the client's
+	Header []Header // in this order, in this letter case; the client adds its own; shared: read-only
 	Body   []byte
 	// StringToSign is what was signed, for people who compare; nil when nothing was.
 	StringToSign []byte
