@@ -16,17 +16,20 @@ func TestDue(t *testing.T) {
 		class  Class
 	}{
 		{"first", func(*Notification) {}, "first", noon, ClassFirst},
-		{"uncharged first", func(n *Notification) { n.AttemptCount, n.NextAt = 4, at(5) }, "first", at(5), ClassFirst},
+		{"uncharged", func(n *Notification) { n.AttemptCount, n.NextAt = 4, at(5) }, "first", at(5), ClassFirst},
 		{"retry", func(*Notification) {}, "retry", at(time.Hour), ClassRetry},
 		{"in flight", func(n *Notification) { n.InFlight = true }, "retry", time.Time{}, 0},
 		{"held", func(n *Notification) { n.Blocked = true }, "retry", time.Time{}, 0},
-		{"resend before it", func(n *Notification) { n.Resend, n.ResendAt = Resend, noon }, "retry", noon, ClassResend},
+		{"resend soon", func(n *Notification) { n.Resend, n.ResendAt = Resend, noon }, "retry", noon, ClassResend},
 		{
-			"resend behind it", func(n *Notification) { n.Resend, n.ResendAt = Replay, at(2*time.Hour) }, "retry",
+			"resend later", func(n *Notification) { n.Resend, n.ResendAt = Replay, at(2*time.Hour) }, "retry",
 			at(2 * time.Hour), ClassResend,
 		},
-		{"resend in flight", func(n *Notification) { n.Resend, n.InFlight = Resend, true }, "retry", time.Time{}, 0},
-		{"resend of a final one", func(n *Notification) { n.Resend, n.ResendAt = Resend, noon }, "exhausted", noon, ClassResend},
+		{"resend flying", func(n *Notification) { n.Resend, n.InFlight = Resend, true }, "retry", time.Time{}, 0},
+		{
+			"resend of a final one", func(n *Notification) { n.Resend, n.ResendAt = Resend, noon }, "exhausted",
+			noon, ClassResend,
+		},
 		{"spent", func(*Notification) {}, "spent", time.Time{}, 0},
 		{"exhausted", func(*Notification) {}, "exhausted", time.Time{}, 0},
 		{"canceled", func(*Notification) {}, "canceled", time.Time{}, 0},
@@ -59,8 +62,8 @@ func TestClaimed(t *testing.T) {
 		}
 		got := n.Claimed(7, 3, at(time.Second), time.Minute)
 		want := Claim{
-			Notification: n, Token: 7, MerchantRevision: 3, Send: c.send, Trigger: c.trigger, ScheduledAt: c.planned,
-			ClaimedAt: at(time.Second), LeaseUntil: at(time.Minute + time.Second),
+			Notification: n, Token: 7, MerchantRevision: 3, Send: c.send, Trigger: c.trigger,
+			ScheduledAt: c.planned, ClaimedAt: at(time.Second), LeaseUntil: at(time.Minute + time.Second),
 		}
 		if d := cmp.Diff(want, got); d != "" || !n.InFlight {
 			t.Errorf("%s, resend %q: in flight %v (-want +got):\n%s", c.from, c.resend, n.InFlight, d)
@@ -97,9 +100,13 @@ func TestInterruptAndRepeat(t *testing.T) {
 				!o.Attempt.ScheduledAt.Equal(claim.ScheduledAt) || !o.Attempt.StartedAt.Equal(now) {
 				t.Fatalf("%s %s: attempt %+v", c.from, c.resend, o.Attempt)
 			}
+			if !o.PlannedAt.Equal(born.PlannedAt) {
+				t.Fatalf("%s %s: the schedule counts from %v, want %v", c.from, c.resend, o.PlannedAt, born.PlannedAt)
+			}
 			n.Settle(o)
 			if due, _ := n.Due(); !due.Equal(lost.Add(wait)) {
-				t.Fatalf("%s %s: interrupted %d times, due %v later, want %v", c.from, c.resend, i+1, due.Sub(lost), wait)
+				t.Fatalf("%s %s: interrupted %d times, due %v later, want %v",
+					c.from, c.resend, i+1, due.Sub(lost), wait)
 			}
 			now = lost.Add(wait)
 		}
@@ -138,9 +145,11 @@ func TestStreakWait(t *testing.T) {
 			0, 0, 0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second,
 			32 * time.Second, time.Minute, time.Minute,
 		},
-		Internal:   {0, time.Second, 10 * time.Second, last, last},
-		DNSFailure: {0, 5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute},
-		"":         {0},
+		Internal: {0, time.Second, 10 * time.Second, last, last},
+		DNSFailure: {
+			0, 5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute,
+		},
+		"": {0},
 	} {
 		for count, want := range waits {
 			wait, end := Streak{Reason: reason, Count: count}.Wait()

@@ -24,14 +24,14 @@ var ErrBadID = errors.New("not a notify_id: want 26 characters of [0-9a-z]")
 // NewID makes the notify_id of a notification accepted at the given instant on a shard (0–35).
 func NewID(at time.Time, shard int) string {
 	var id [NotifyIDChars]byte
-	us := uint64(at.UnixMicro()) //nolint:gosec // instants before 1970 do not occur
+	us := uint64(at.UnixMicro()) // instants before 1970 do not occur
 	for i := idTimeChars - 1; i >= 0; i-- {
 		id[i] = base36[us%36]
 		us /= 36
 	}
 	id[idTimeChars] = base36[shard%36]
 	var raw [16]byte
-	rand.Read(raw[:]) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(raw[:]) // never fails
 	hi, lo := binary.NativeEndian.Uint64(raw[:8]), binary.NativeEndian.Uint64(raw[8:])
 	for i := range idRandomChars {
 		word := &hi

@@ -194,8 +194,7 @@ const (
 	Classes = 3
 )
 
-// Claimed makes the claim of an attempt on a due notification (Due says so; else the claim makes no sense) and
-// marks the notification in flight.
+// Claimed makes the claim of an attempt on a notification, which must be due, and marks it in flight.
 func (n *Notification) Claimed(token uint64, revision int64, now time.Time, lease time.Duration) Claim {
 	_, class := n.Due()
 	c := Claim{Token: token, MerchantRevision: revision, LeaseUntil: now.Add(lease)}

@@ -214,9 +214,10 @@ func TestAskResend(t *testing.T) {
 		if err != nil || n.Resend != Replay || !n.ResendAt.Equal(noon) || n.ResendForce != (state == "spent") {
 			t.Errorf("%s: %v, owed %q at %v, force %v", state, err, n.Resend, n.ResendAt, n.ResendForce)
 		}
-		if err := n.AskResend(Resend, true, at(time.Hour)); err != nil || n.Resend != Replay || !n.ResendAt.Equal(noon) ||
-			!n.ResendForce {
-			t.Errorf("%s, asked again: %v, owed %q at %v, force %v", state, err, n.Resend, n.ResendAt, n.ResendForce)
+		err = n.AskResend(Resend, true, at(time.Hour))
+		if err != nil || n.Resend != Replay || !n.ResendAt.Equal(noon) || !n.ResendForce {
+			t.Errorf("%s, asked again: %v, owed %q at %v, force %v",
+				state, err, n.Resend, n.ResendAt, n.ResendForce)
 		}
 	}
 	n := standing()["spent"]
@@ -308,5 +309,24 @@ func TestHold(t *testing.T) {
 	n.Settle(o)
 	if n.Blocked {
 		t.Error("an exhausted notification is held")
+	}
+}
+
+func TestLateAcknowledgementOfAnEarlierSend(t *testing.T) {
+	n := standing()["retry"]
+	old := Claim{Notification: n, Send: 1, Trigger: First, ClaimedAt: at(-time.Hour)}
+	if !n.SettleLate(outcomeOf(old, Acked, true)) || n.NotifyCount != 2 {
+		t.Errorf("count %d after send 1 was acknowledged late, want 2 still", n.NotifyCount)
+	}
+}
+
+func TestManualSendQuarantines(t *testing.T) {
+	n := standing()["retry"]
+	n.Resend, n.ResendAt = Resend, noon
+	o := outcomeOf(n.Claimed(1, 1, noon, time.Minute), InternalError, false)
+	o.State = Quarantined
+	n.Settle(o)
+	if due, _ := n.Due(); n.State != Quarantined || !due.IsZero() {
+		t.Errorf("a person's send that fails inside us for the last time: %s, due %v", n.State, due)
 	}
 }
