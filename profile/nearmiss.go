@@ -196,7 +196,7 @@ func trimInvisible(b []byte) (bare []byte, gone rune, found bool) {
 // invisible reports whether a rune leaves no trace on a screen: controls, format characters (zero width
 // space, byte order mark, joiners) and the spaces that editors paste without being asked.
 func invisible(r rune) bool {
-	if r < utf8.RuneSelf && isSpace(byte(r)) {
+	if r < utf8.RuneSelf && isSpace(byte(r)) { //nolint:gosec // below 0x80
 		return false
 	}
 	return unicode.In(r, unicode.Cc, unicode.Cf) || r == 0xA0 || r == 0x202F || r == 0x2028 || r == 0x2029

@@ -227,7 +227,7 @@ func unescapeForm(s string) (string, bool) {
 			if high < 0 || low < 0 {
 				return s, false
 			}
-			b = append(b, byte(high<<4|low))
+			b = append(b, byte(high<<4|low)) //nolint:gosec // two digits of 4 bits
 			i += 2
 		default:
 			b = append(b, c)

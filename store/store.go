@@ -107,6 +107,9 @@ type Store interface {
 	Sending(ctx context.Context) (Sending, error)
 	SetSending(ctx context.Context, s Sending) error
 
+	// Now is the store's clock, as nearly as this process knows it. It never fails and never waits.
+	Now() time.Time
+
 	// Health says whether the store can commit now, and how durable what it commits is.
 	Health(ctx context.Context) Health
 

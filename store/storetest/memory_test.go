@@ -181,6 +181,8 @@ func (m *memory) give(r *record, lease time.Duration) store.Claim {
 	return c
 }
 
+func (m *memory) Now() time.Time { return m.now() }
+
 func (m *memory) Claim(_ context.Context, lane string, limit int, lease time.Duration) (store.Claims, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
