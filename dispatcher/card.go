@@ -1,0 +1,86 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"paynotify/dispatcher/egress"
+	"paynotify/profile"
+	"paynotify/signer/keyring"
+	"paynotify/store"
+)
+
+// cardsMax merchants are kept ready to sign: about 4 KB each with an RSA key.
+const cardsMax = 16384
+
+// card is a merchant made ready for sending: keys opened and parsed, address parsed, defaults filled in.
+type card struct {
+	merchant store.Merchant
+	profile  *profile.Profile
+	signType string
+	ack      store.Ack
+	target   *egress.Target
+	refused  *egress.URLError // why target is nil
+	keys     *profile.Keys
+}
+
+// cards caches a card per merchant, for the revision at which it was made.
+type cards struct {
+	store store.Store
+	ring  *keyring.Ring
+	rules *egress.Rules
+
+	mu   sync.RWMutex
+	byID map[string]*card
+}
+
+// get returns the card of the claim's merchant, at the claim's revision or a later one.
+func (cs *cards) get(ctx context.Context, h *held) (*card, error) {
+	cs.mu.RLock()
+	c := cs.byID[h.MchID]
+	cs.mu.RUnlock()
+	if c != nil && c.merchant.Revision >= h.MerchantRevision {
+		return c, nil
+	}
+	m, err := cs.store.Merchant(ctx, h.MchID)
+	if err != nil {
+		return nil, fmt.Errorf("merchant %s: %w", h.MchID, err)
+	}
+	c, err = cs.make(m, h.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("merchant %s: %w", h.MchID, err)
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.byID == nil || len(cs.byID) >= cardsMax {
+		cs.byID = make(map[string]*card)
+	}
+	cs.byID[h.MchID] = c
+	return c, nil
+}
+
+func (cs *cards) make(m store.Merchant, profileName string) (*card, error) {
+	p, ok := profile.ByName(profileName)
+	if !ok {
+		return nil, fmt.Errorf("profile %q is unknown to this version", profileName)
+	}
+	c := &card{merchant: m, profile: p, signType: signType(p, &m), ack: profile.AckPolicy(p, &m)}
+	c.target, c.refused = cs.rules.CheckURL(m.NotifyURL)
+	var err error
+	if c.keys, err = profile.OpenKeys(p, &m, cs.ring.Open); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// signType is the algorithm a merchant's messages are signed with, for metrics; "none" for unsigned ones.
+func signType(p *profile.Profile, m *store.Merchant) string {
+	switch {
+	case m.SignType != "":
+		return m.SignType
+	case len(p.SignTypes) > 0:
+		return p.SignTypes[0]
+	}
+	return "none"
+}

@@ -1,0 +1,96 @@
+package dispatcher_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"paynotify/dispatcher"
+	"paynotify/dispatcher/egress"
+	"paynotify/store"
+)
+
+// poisoned panics for one merchant.
+type poisoned struct {
+	dispatcher.Poster
+
+	mch string
+}
+
+func (p poisoned) Do(ctx context.Context, r *egress.Request) egress.Result {
+	if r.Pool == p.mch {
+		panic("poison")
+	}
+	return p.Poster.Do(ctx, r)
+}
+
+func TestAPanicIsIsolatedAndQuarantinedAtTheThird(t *testing.T) {
+	prepare := func(w *world) {
+		w.withClient = func(p dispatcher.Poster) dispatcher.Poster { return poisoned{p, "m1"} }
+	}
+	inVirtualTimeWith(t, prepare, func(t *testing.T, w *world) {
+		w.merchant(store.Merchant{MchID: "m1"})
+		w.merchant(store.Merchant{MchID: "m2"})
+		bad := w.accept("m1", "1")[0]
+		good := w.accept("m2", "1")[0]
+		w.pass(time.Hour)
+		n, attempts := w.get(bad)
+		if n.State != store.Quarantined || n.NotifyCount != 0 || len(attempts) != 3 {
+			t.Fatalf("%s, %d charged, %d attempts; want quarantined, none charged, 3", n.State, n.NotifyCount,
+				len(attempts))
+		}
+		for i, wait := range []time.Duration{0, time.Second, 11 * time.Second} {
+			if got := attempts[i].StartedAt.Sub(attempts[0].StartedAt).Round(time.Second); got != wait {
+				t.Errorf("attempt %d after %v, want %v", i+1, got, wait)
+			}
+		}
+		if n, _ := w.get(good); n.State != store.Spent {
+			t.Errorf("the other merchant's is %s", n.State)
+		}
+	})
+}
+
+// deaf is a store that cannot settle while it is told so.
+type deaf struct {
+	store.Store
+
+	broken *atomic.Bool
+}
+
+func (d deaf) Settle(ctx context.Context, ss []store.Settlement) ([]string, error) {
+	if d.broken.Load() {
+		return nil, fmt.Errorf("disk: %w", store.ErrUnavailable)
+	}
+	return d.Store.Settle(ctx, ss)
+}
+
+func TestNoSendWithoutThePowerToRecordIt(t *testing.T) {
+	var broken atomic.Bool
+	prepare := func(w *world) {
+		w.withStore = func(s store.Store) store.Store { return deaf{s, &broken} }
+	}
+	inVirtualTimeWith(t, prepare, func(t *testing.T, w *world) {
+		w.merchant(store.Merchant{MchID: "m1"})
+		w.merchant(store.Merchant{MchID: "m2"})
+		broken.Store(true)
+		first := w.accept("m1", "1")[0]
+		w.pass(time.Second) // acknowledged, but nobody can write that down
+		second := w.accept("m2", "1")[0]
+		w.pass(20 * time.Second)
+		if posts := w.seen(); len(posts) != 1 {
+			t.Fatalf("%d POSTs while nothing can be recorded, want the 1 that found it out", len(posts))
+		}
+		broken.Store(false)
+		w.pass(5 * time.Second)
+		for _, id := range []string{first, second} {
+			if n, attempts := w.get(id); n.State != store.Spent || len(attempts) != 1 {
+				t.Errorf("%s after %d attempts, want spent by one", n.State, len(attempts))
+			}
+		}
+		if posts := w.seen(); len(posts) != 2 {
+			t.Errorf("%d POSTs in the end, want 2: an outcome in hand is not sent again", len(posts))
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+
+	"paynotify/store"
+)
+
+// claimMax notifications are claimed at a time: enough to amortise the write, few enough that a lane with a
+// long backlog shares the process after every turn.
+const claimMax = 32
+
+// held is a claim in this process's hands.
+type held struct {
+	store.Claim
+	asked time.Time // before the store was asked: the lease is counted from here
+	clock clock
+}
+
+// clock is the part of a store that tells the time.
+type clock interface{ Now() time.Time }
+
+// now is the store's clock; it is never before the claim.
+func (h *held) now() time.Time {
+	if now := h.clock.Now(); now.After(h.ClaimedAt) {
+		return now
+	}
+	return h.ClaimedAt
+}
+
+// age is the time since the claim by whichever clock ran further: the monotonic one stands still while a
+// virtual machine is suspended.
+func (h *held) age() time.Duration {
+	now := time.Now()
+	return max(now.Sub(h.asked), now.Round(0).Sub(h.asked.Round(0)))
+}
+
+// runLane gives a lane one turn: it claims what is due within the free places and starts an attempt for
+// each. It never waits for an attempt. A lane with more goes to the end of the queue; one at its cap is named
+// by the settlement of one of its attempts, one that found no free worker when there is one, any other by the
+// waker.
+func (d *Dispatcher) runLane(ctx context.Context, lane string) {
+	if ctx.Err() != nil || !d.gate.open() {
+		return
+	}
+	places := d.slots.takeOrStarve(lane, claimMax)
+	if places == 0 {
+		d.metrics.throttled.workers.Inc()
+		return
+	}
+	asked := time.Now()
+	claims, err := d.Store.Claim(ctx, lane, places, d.lease())
+	if err != nil {
+		d.Log.Warn("lane cannot claim", "mch_id", lane, "err", err)
+	}
+	for i := range claims.Items {
+		d.start(held{Claim: claims.Items[i], asked: asked, clock: d.Store})
+	}
+	for _, id := range claims.Quarantined {
+		d.quarantined(lane, id)
+	}
+	if idle := places - len(claims.Items); idle > 0 {
+		d.giveBack(lane, idle)
+	}
+	switch claims.Lane {
+	case store.LaneMore:
+		d.wake(lane)
+	case store.LaneCapped:
+		d.metrics.throttled.cap.Inc()
+	case store.LaneRated:
+		d.metrics.throttled.rate.Inc()
+	case store.LaneIdle, store.LaneHeld:
+	}
+	d.wakeBy(claims.Next)
+}
+
+func (d *Dispatcher) quarantined(lane, id string) {
+	d.metrics.final(store.Quarantined, "")
+	d.Log.Error("record is damaged and was quarantined", "notify_id", id, "mch_id", lane)
+}
+
+// start makes an attempt on a goroutine of its own and has it written down. The place in slots is taken
+// already; it is free again when the outcome is known.
+func (d *Dispatcher) start(h held) {
+	d.metrics.inflight.Inc()
+	go func() {
+		point("claimed")
+		o := d.isolated(&h)
+		d.metrics.inflight.Dec()
+		if starved := d.slots.judge(h.MchID); starved != "" {
+			d.wake(starved)
+		}
+		if d.settle(&h, o) {
+			point("committed")
+			d.report(&h, o)
+			d.wakeBy(o.NextAt)
+		}
+		d.slots.settled()
+	}()
+}
+
+// giveBack frees places of the lane and hands out a lane that had found none.
+func (d *Dispatcher) giveBack(lane string, n int) {
+	if starved := d.slots.giveBack(lane, n); starved != "" {
+		d.wake(starved)
+	}
+}

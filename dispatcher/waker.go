@@ -1,0 +1,77 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// wakesMax lanes are named at a time, so that the first of 10,000 need not wait for the last.
+	wakesMax = 256
+	// storeRetry is how long the waker waits when the store does not answer.
+	storeRetry = time.Second
+)
+
+// wakeLanes asks the store for lanes with work, wakes them and sleeps to the next due instant. It is the only
+// clock of the engine, and it needs no other repair: whatever the queue forgot, the store names again.
+func (d *Dispatcher) wakeLanes(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.nudged:
+		case <-timer.C:
+		}
+		sleep := d.wakeDue(ctx)
+		d.nextWake.Store(time.Now().Add(sleep).UnixNano())
+		timer.Reset(sleep)
+	}
+}
+
+// wakeDue wakes every lane that has work now and tells how long there will be no more.
+func (d *Dispatcher) wakeDue(ctx context.Context) time.Duration {
+	if !d.gate.open() {
+		return storeRetry
+	}
+	for {
+		w, err := d.Store.Wakes(ctx, wakesMax)
+		if err != nil {
+			if ctx.Err() == nil {
+				d.Log.Warn("store does not say what is due", "err", err)
+			}
+			return storeRetry
+		}
+		d.metrics.recovered.Add(float64(w.Recovered))
+		d.wakeAll(w.Lanes)
+		switch {
+		case len(w.Lanes) >= wakesMax:
+			continue
+		case w.Next.IsZero():
+			return d.PollMax
+		}
+		return min(d.PollMax, max(0, w.Next.Sub(w.Now)))
+	}
+}
+
+// wake puts a lane into the queue; when the queue cannot take it, the lane runs here and now.
+func (d *Dispatcher) wake(lane string) {
+	if err := d.Queue.Wake(d.interrupt, lane); err != nil && d.interrupt.Err() == nil {
+		d.Log.Warn("queue does not take a lane, running it here", "mch_id", lane, "err", err)
+		go d.runLane(d.interrupt, lane)
+	}
+}
+
+func (d *Dispatcher) wakeAll(lanes []string) {
+	for _, lane := range lanes {
+		d.wake(lane)
+	}
+}
+
+// wakeBy makes the waker look again no later than at the given instant.
+func (d *Dispatcher) wakeBy(at time.Time) {
+	if !at.IsZero() && at.UnixNano() < d.nextWake.Load() {
+		d.Nudge()
+	}
+}
