@@ -47,6 +47,8 @@ type Options struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
+const defaultUserAgent = "paynotify"
+
 // Client sends requests to merchants. It is safe for concurrent use.
 type Client struct {
 	opts     Options
@@ -57,7 +59,7 @@ type Client struct {
 
 // New makes a client. It starts nothing until the first Do.
 func New(o Options) *Client {
-	o.UserAgent = orDefault(o.UserAgent, "paynotify")
+	o.UserAgent = orDefault(o.UserAgent, defaultUserAgent)
 	o.DialTimeout = orDefault(o.DialTimeout, 5*time.Second)
 	o.TLSTimeout = orDefault(o.TLSTimeout, 5*time.Second)
 	o.HeaderTimeout = orDefault(o.HeaderTimeout, 10*time.Second)

@@ -75,6 +75,9 @@ func (w *writer) fillUp() {
 		w.s.log.Error("the disk is full: accepting and sending stop until there is space",
 			"path", w.s.opts.Path, "reserve_bytes", w.s.opts.ReserveBytes)
 	}
+	if !w.full {
+		w.probeAt = time.Now().Add(probeEvery)
+	}
 	w.full = true
 	w.s.fast.full.Store(true)
 	if err := os.Remove(w.reservePath()); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -92,6 +95,7 @@ func (w *writer) fillUp() {
 // probe looks whether there is space again.
 func (w *writer) probe() {
 	if err := w.rebuildReserve(); err != nil {
+		w.probeAt = time.Now().Add(probeEvery)
 		return
 	}
 	w.full = false

@@ -18,7 +18,7 @@ import (
 const (
 	maxInflightDefault = 16      // of a lane, when neither merchant nor options say
 	batchMax           = 512     // operations in one transaction: bounds how long the first one waits
-	acceptedMax        = 128     // notifications from which on a transaction accepts no more, for the same reason
+	acceptedMax        = 128     // notifications from which on a transaction accepts no more, likewise
 	reserveBytes       = 8 << 20 // given up when the disk is full: the log is folded in, and thousands settled
 	readersMax         = 3       // connections for reading
 	readTimeout        = 5 * time.Second
@@ -113,7 +113,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		opts: o, log: o.Log, lock: l,
 		words: &words{}, claims: newClaims(), cache: newMerchantCache(merchantsCached), fast: &statusBoard{},
-		ops: make(chan op, batchMax), accepts: make(chan op, batchMax), quit: make(chan struct{}), failed: make(chan struct{}),
+		ops: make(chan op, batchMax), accepts: make(chan op, batchMax),
+		quit: make(chan struct{}), failed: make(chan struct{}),
 		gone: make(chan struct{}), check: make(chan struct{}, 1), gate: make(chan func()),
 	}
 	if err := s.start(ctx); err != nil {

@@ -66,8 +66,9 @@ type writer struct {
 	buf     []byte
 	st      statements
 
-	batch []op
-	full  bool
+	batch   []op
+	full    bool
+	probeAt time.Time // when full: the next look whether there is space, by the machine's clock
 }
 
 // journaled is one change of the set of claims inside the open transaction.
@@ -149,7 +150,7 @@ func (w *writer) loop() {
 		var probe <-chan time.Time
 		var timer *time.Timer
 		if w.full {
-			timer = time.NewTimer(probeEvery)
+			timer = time.NewTimer(time.Until(w.probeAt))
 			probe = timer.C
 		}
 		select {
@@ -162,10 +163,12 @@ func (w *writer) loop() {
 		case fn := <-w.s.gate:
 			fn()
 		case <-probe:
-			w.probe()
 		case <-w.s.quit:
 			w.drain()
 			return
+		}
+		if w.full && !time.Now().Before(w.probeAt) { // however busy the queue is
+			w.probe()
 		}
 		if timer != nil {
 			timer.Stop()
@@ -177,9 +180,9 @@ func (w *writer) loop() {
 	}
 }
 
-// fill forms a batch from what waits: settlements and claims first, for each of them somebody holds a worker's
-// place, then as much to accept as does not keep those waiting. Giving way once lets those that the last
-// commit has just answered ask for their next thing; nobody waits for a timer.
+// fill forms a batch from what waits: settlements and claims first, because attempts wait for them, then as
+// much to accept as does not keep those waiting. Giving way once lets those that the last commit has just
+// answered ask for their next thing; nobody waits for a timer.
 func (w *writer) fill(first op) {
 	w.batch = append(w.batch[:0], first)
 	accepted := itemsOf(first)
