@@ -1,0 +1,244 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"paynotify/dispatcher/egress"
+	"paynotify/signer/keyring"
+	"paynotify/store"
+)
+
+// Options is what the API needs. Store, Intake, Ring and Rules are required.
+type Options struct {
+	Store  store.Store
+	Intake Intake
+	Ring   *keyring.Ring // seals merchants' keys
+	Rules  *egress.Rules // judges notify_urls
+
+	AdminKey           string                              // empty = only loopback peers are served
+	UserAgent          string                              // as requests have it; empty = "paynotify"
+	MaxInflightDefault int                                 // shown for merchants that set none; 0 = 16
+	Ready              func() (reasons, warnings []string) // besides what the store says; nil = nothing
+	Metrics            http.Handler                        // of /metrics; nil = there is none here
+	Registerer         prometheus.Registerer               // for the metrics of accepting; nil = not shown
+	Log                *slog.Logger                        // nil = silent
+	Version            string                              // for the OpenAPI document; empty = "dev"
+	Now                func() time.Time                    // nil = time.Now
+}
+
+// maxInflightDefault is the configuration's default of max_inflight_per_merchant.
+const maxInflightDefault = 16
+
+// API is the handler of everything but the console. Use New.
+type API struct {
+	// Service does the work; the console shares it.
+	Service *Service
+	// Auth decides who may use /v1; the console shares it.
+	Auth *Authenticator
+
+	mux     *http.ServeMux
+	huma    huma.API
+	ready   func() (reasons, warnings []string)
+	metrics http.Handler
+	ingest  *ingest
+	askers  *askers
+	spec    []byte
+
+	trouble rate.Sometimes // logs a store that is down once a second, not once a request
+	drain   sync.Once
+	done    chan struct{} // closed: waiting requests answer now
+}
+
+// New prepares the API. It panics when a route is declared twice, which no configuration can cause.
+func New(o Options) *API {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxInflightDefault == 0 {
+		o.MaxInflightDefault = maxInflightDefault
+	}
+	if o.Ready == nil {
+		o.Ready = func() (reasons, warnings []string) { return nil, nil }
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	a := &API{
+		Service: &Service{
+			Store: o.Store, Intake: o.Intake, Ring: o.Ring, Rules: o.Rules,
+			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
+		},
+		Auth: NewAuthenticator(o.AdminKey),
+		mux:  http.NewServeMux(), ready: o.Ready, metrics: o.Metrics, ingest: newIngest(o.Registerer),
+		askers: newAskers(o.Now), done: make(chan struct{}),
+		trouble: rate.Sometimes{First: 100, Interval: time.Second},
+	}
+	a.declare(o.Version)
+	return a
+}
+
+// NewServer is an http.Server with the limits that the API is meant to run under; set Addr or Serve a
+// listener. It has no WriteTimeout: a backup takes as long as it takes.
+func NewServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		IdleTimeout:       2 * time.Minute,
+	}
+}
+
+// Drain makes requests that wait for something answer at once; call it before http.Server.Shutdown, which
+// would wait for them.
+func (a *API) Drain() { a.drain.Do(func() { close(a.done) }) }
+
+// OpenAPI is the OpenAPI 3.1 document as /openapi.json serves it.
+func (a *API) OpenAPI() []byte { return a.spec }
+
+// ServeHTTP answers a request. A panic becomes a 500 and a log line, never a dead process.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v)
+		default:
+			a.Service.Log.Error("panic in a request", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v),
+				"stack", string(debug.Stack()))
+			problem(SlugInternal, "Something went wrong inside; the log of the server says what.").write(w)
+		}
+	}()
+	w.Header()["X-Content-Type-Options"] = nosniff
+	a.mux.ServeHTTP(w, r)
+}
+
+var nosniff = []string{"nosniff"}
+
+// refuse answers with a problem and logs what an operator must know.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, p *Problem) {
+	a.logProblem(r.Context(), r.Method+" "+r.URL.Path, p)
+	p.write(w)
+}
+
+func (a *API) logProblem(ctx context.Context, operation string, p *Problem) {
+	if p.Status < 500 || errors.Is(p.cause, ctx.Err()) {
+		return // theirs, or they have gone
+	}
+	a.trouble.Do(func() {
+		a.Service.Log.Error("request failed", "operation", operation, "problem", p.Slug(), "error", p.cause)
+	})
+}
+
+// health answers /healthz: the process lives.
+func (a *API) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// ReadyView tells whether this process can accept and send.
+type ReadyView struct {
+	Ready    bool     `json:"ready"`
+	Reasons  []string `json:"reasons" nullable:"false" doc:"Why it is not ready"`
+	Warnings []string `json:"warnings" nullable:"false" doc:"What works and should not stay"`
+}
+
+// readiness answers /readyz with what the store says of itself and what the process knows besides.
+func (a *API) readiness(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := bounded(r.Context())
+	defer cancel()
+	v := ReadyView{Reasons: []string{}, Warnings: []string{}}
+	switch h := a.Service.Store.Health(ctx); {
+	case errors.Is(h.Err, store.ErrFull):
+		v.Reasons = append(v.Reasons, "the store is full")
+	case h.Err != nil:
+		v.Reasons = append(v.Reasons, "the store cannot commit")
+	default:
+		v.Warnings = append(v.Warnings, h.Warnings...)
+		if sending, err := a.Service.Store.Sending(ctx); err == nil && sending.Paused {
+			v.Warnings = append(v.Warnings, "sending is paused: "+sending.Reason)
+		}
+	}
+	reasons, warnings := a.ready()
+	v.Reasons, v.Warnings = append(v.Reasons, reasons...), append(v.Warnings, warnings...)
+	v.Ready = len(v.Reasons) == 0
+	status := http.StatusOK
+	if !v.Ready {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, status, v)
+}
+
+// scrape answers /metrics for loopback peers and key holders.
+func (a *API) scrape(w http.ResponseWriter, r *http.Request) {
+	if a.metrics == nil {
+		problem(SlugNotFound, "Metrics have a listener of their own; metrics.listen says where.").write(w)
+		return
+	}
+	if !loopbackPeer(r) || forwarded(r.Header) {
+		if _, p := a.Auth.Authenticate(r); p != nil {
+			p.write(w)
+			return
+		}
+	}
+	a.metrics.ServeHTTP(w, r)
+}
+
+// backup streams a copy of the store.
+func (a *API) backup(w http.ResponseWriter, r *http.Request) {
+	out := &firstByte{w: w}
+	err := a.Service.Backup(r.Context(), out)
+	switch {
+	case err == nil:
+	case !out.begun:
+		a.refuse(w, r, asProblem(err))
+	default:
+		a.logProblem(r.Context(), "GET /v1/backup", asProblem(err))
+		panic(http.ErrAbortHandler) // half a copy must not look like a whole one
+	}
+}
+
+// firstByte writes the head of a backup with its first byte.
+type firstByte struct {
+	w     http.ResponseWriter
+	begun bool
+}
+
+// Write writes part of the copy.
+func (f *firstByte) Write(b []byte) (int, error) {
+	if !f.begun {
+		f.begun = true
+		f.w.Header().Set("Content-Type", "application/vnd.sqlite3")
+		f.w.Header().Set("Content-Disposition", `attachment; filename="paynotify-backup.db"`)
+		f.w.Header().Set("Cache-Control", "no-store")
+	}
+	return f.w.Write(b)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header()["Content-Type"] = mediaJSON
+	w.WriteHeader(status)
+	_ = encodeJSON(w, v)
+}
+
+// encodeJSON writes a value without turning <, > and & into escapes: replies of merchants are full of them.
+func encodeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

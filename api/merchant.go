@@ -1,0 +1,322 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"paynotify/profile"
+	"paynotify/store"
+)
+
+var mchIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// CreateMerchant registers a merchant and makes the key that it does not bring.
+func (s *Service) CreateMerchant(ctx context.Context, req MerchantRequest) (MerchantCreated, error) {
+	e, p := editOf(req)
+	if p != nil {
+		return MerchantCreated{}, p
+	}
+	return s.createMerchant(ctx, e)
+}
+
+// UpdateMerchant changes the members that the request sets; empty ones stay as they are. Over HTTP a merge
+// patch can also take one back to its default.
+func (s *Service) UpdateMerchant(
+	ctx context.Context, mchID string, req MerchantRequest,
+) (MerchantView, error) {
+	e, p := editOf(req)
+	if p != nil {
+		return MerchantView{}, p
+	}
+	return s.patchMerchant(ctx, mchID, e)
+}
+
+// editOf reads a typed request as if it had come over HTTP, so that there is one way in.
+func editOf(req MerchantRequest) (*merchantEdit, *Problem) {
+	var b body[merchantEdit, *merchantEdit]
+	text, err := json.Marshal(req)
+	if err != nil {
+		return nil, problem(SlugInvalid, "The merchant cannot be written as JSON.")
+	}
+	b.fill(text)
+	return &b.value, b.problem
+}
+
+func (s *Service) createMerchant(ctx context.Context, e *merchantEdit) (MerchantCreated, error) {
+	var none MerchantCreated
+	faults := e.faults
+	m := store.Merchant{}
+	if e.mchID != nil {
+		m.MchID = *e.mchID
+	}
+	if !mchIDPattern.MatchString(m.MchID) {
+		faults = merge(faults, profile.Fault{
+			Location: "body.mch_id", Message: "must match " + mchIDPattern.String(),
+			Cure: "use 1–64 letters, digits, dots, hyphens and underscores, beginning with a letter or digit",
+		})
+	}
+	prof, fault := profileOf(e)
+	if fault != nil {
+		return none, invalid(merge(faults, *fault))
+	}
+	m.Profile = prof.Name
+	e.apply(&m, prof)
+	faults = s.check(faults, prof, &m)
+	if len(faults) > 0 {
+		return none, invalid(faults) // before a key is made, which costs
+	}
+	material, faults := profile.NewMaterial(prof, &m, e.key)
+	if len(faults) > 0 {
+		return none, invalid(faults)
+	}
+	if p := s.addKey(prof, &m, material); p != nil {
+		return none, p
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	created, err := s.Store.CreateMerchant(ctx, m)
+	if err != nil {
+		return none, fromStore(err)
+	}
+	s.Log.Info("merchant created", "mch_id", created.MchID, "profile", created.Profile)
+	return s.withKeys(ctx, &created, 0, material)
+}
+
+// profileOf finds the profile that a new merchant names.
+func profileOf(e *merchantEdit) (*profile.Profile, *profile.Fault) {
+	var names []string
+	for _, p := range profile.All() {
+		names = append(names, p.Name)
+	}
+	if e.profile == nil {
+		return nil, &profile.Fault{
+			Location: "body.profile", Message: "is missing", Cure: "give one of " + strings.Join(names, ", "),
+		}
+	}
+	prof, known := profile.ByName(*e.profile)
+	if !known {
+		f := unknownName("body", *e.profile, "profile", names)
+		f.Location = "body.profile"
+		return nil, &f
+	}
+	return prof, nil
+}
+
+// addKey seals new key material and puts it before the merchant's other keys. A profile without a key gets
+// none.
+func (s *Service) addKey(prof *profile.Profile, m *store.Merchant, material profile.Material) *Problem {
+	if prof.Key == profile.KeyNone {
+		return nil
+	}
+	key := store.Key{ID: rand.Text()}
+	var err error
+	key.PublicKey, _, key.Certificate, key.Serial, err = material.Public(prof, m.MchID, s.Now())
+	if err != nil {
+		return asProblem(err)
+	}
+	plain, err := json.Marshal(material)
+	if err != nil {
+		return asProblem(err)
+	}
+	if key.Sealed, err = s.Ring.Seal(m.MchID, key.ID, plain); err != nil {
+		return asProblem(err)
+	}
+	m.Keys = slices.Insert(slices.Clone(m.Keys), 0, key)
+	return nil
+}
+
+// withKeys shows a merchant together with one of its keys, and its secret, which is never shown again.
+func (s *Service) withKeys(
+	ctx context.Context, m *store.Merchant, key int, material profile.Material, warnings ...string,
+) (MerchantCreated, error) {
+	sending, err := s.Store.Sending(ctx)
+	if err != nil {
+		return MerchantCreated{}, fromStore(err)
+	}
+	out := MerchantCreated{
+		MerchantView: s.view(m, sending, append(warnings, material.Warnings()...)...),
+		Secret:       orNil(material.Secret),
+	}
+	if key < len(m.Keys) {
+		out.MerchantKeys = publicKeys(&m.Keys[key])
+	}
+	return out, nil
+}
+
+// Merchant shows one merchant.
+func (s *Service) Merchant(ctx context.Context, mchID string) (MerchantView, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	m, err := s.Store.Merchant(ctx, mchID)
+	if err != nil {
+		return MerchantView{}, fromStore(err)
+	}
+	return s.show(ctx, &m)
+}
+
+func (s *Service) show(ctx context.Context, m *store.Merchant) (MerchantView, error) {
+	sending, err := s.Store.Sending(ctx)
+	if err != nil {
+		return MerchantView{}, fromStore(err)
+	}
+	return s.view(m, sending), nil
+}
+
+// Merchants shows a page of merchants by mch_id; limit 0 is the default.
+func (s *Service) Merchants(ctx context.Context, cursor string, limit int) (MerchantPage, error) {
+	after, err := openCursor(cursor)
+	if err != nil {
+		return MerchantPage{}, fromStore(err)
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	ms, next, err := s.Store.Merchants(ctx, after, page(limit))
+	if err != nil {
+		return MerchantPage{}, fromStore(err)
+	}
+	sending, err := s.Store.Sending(ctx)
+	if err != nil {
+		return MerchantPage{}, fromStore(err)
+	}
+	out := MerchantPage{Merchants: make([]MerchantView, len(ms)), NextCursor: orNil(sealCursor(next))}
+	for i := range ms {
+		out.Merchants[i] = s.view(&ms[i], sending)
+	}
+	return out, nil
+}
+
+// A store may use a mch_id as its cursor and take any text for one. What we hand out has a checksum, so that
+// a cursor that was cut or mixed up is an error and not an empty page.
+
+func sealCursor(next string) string {
+	if next == "" {
+		return ""
+	}
+	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(next)))
+	return base64.RawURLEncoding.EncodeToString(append(sum, next...))
+}
+
+func openCursor(cursor string) (string, error) {
+	if cursor == "" {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(raw) < 4 || binary.BigEndian.Uint32(raw) != crc32.ChecksumIEEE(raw[4:]) {
+		return "", store.ErrBadCursor
+	}
+	return string(raw[4:]), nil
+}
+
+// patchMerchant changes a merchant in one step. A new notify_url also lifts the hold of a refused address.
+func (s *Service) patchMerchant(ctx context.Context, mchID string, e *merchantEdit) (MerchantView, error) {
+	faults := e.faults
+	if e.hasKey {
+		faults = merge(faults, profile.Fault{
+			Location: "body.key", Message: "cannot be changed here", Cure: "POST …/rotate-key",
+		})
+	}
+	return s.change(ctx, mchID, func(m *store.Merchant) error {
+		faults := fixed(fixed(faults, "mch_id", e.mchID, m.MchID), "profile", e.profile, m.Profile)
+		prof, known := profile.ByName(m.Profile)
+		if !known {
+			return s.unknownProfile(m)
+		}
+		before := m.NotifyURL
+		e.apply(m, prof)
+		if p := invalid(s.check(faults, prof, m)); p != nil {
+			return p
+		}
+		m.Blocked = m.Blocked && m.NotifyURL == before
+		return nil
+	})
+}
+
+// fixed refuses to change a member that cannot change; its own value once more is no change.
+func fixed(faults []profile.Fault, member string, given *string, have string) []profile.Fault {
+	if given == nil || *given == have {
+		return faults
+	}
+	return merge(faults, profile.Fault{
+		Location: "body." + member, Message: "cannot change", Cure: "leave it out, or create another merchant",
+	})
+}
+
+// change updates a merchant, shows it, and lets sending look again: the change may have opened its lane.
+func (s *Service) change(
+	ctx context.Context, mchID string, change func(m *store.Merchant) error,
+) (MerchantView, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	m, err := s.Store.UpdateMerchant(ctx, mchID, change)
+	if err != nil {
+		return MerchantView{}, ownOrStore(err)
+	}
+	s.Intake.Nudge()
+	return s.show(ctx, &m)
+}
+
+// ownOrStore keeps a Problem that one of our functions made inside a call to the store.
+func ownOrStore(err error) *Problem {
+	if p := (*Problem)(nil); errors.As(err, &p) {
+		return p
+	}
+	return fromStore(err)
+}
+
+// DeleteMerchant removes a merchant to whom nothing is owed; its notifications stay readable.
+func (s *Service) DeleteMerchant(ctx context.Context, mchID string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := s.Store.DeleteMerchant(ctx, mchID); err != nil {
+		return fromStore(err)
+	}
+	s.Log.Info("merchant deleted", "mch_id", mchID)
+	return nil
+}
+
+// PauseRequest is the body of pause; all of it is optional.
+type PauseRequest struct {
+	Reason string     `json:"reason,omitempty" maxLength:"256"`
+	Until  *time.Time `json:"until,omitempty" doc:"When sending goes on; default: on resume"`
+}
+
+// PauseMerchant stops sending to a merchant; accepting goes on and nothing is lost.
+func (s *Service) PauseMerchant(ctx context.Context, mchID string, req PauseRequest) (MerchantView, error) {
+	var until time.Time
+	if req.Until != nil {
+		if until = req.Until.UTC(); !until.After(s.Now()) {
+			return MerchantView{}, invalid([]profile.Fault{{
+				Location: "body.until", Message: "lies in the past", Cure: "give a later instant, or leave it out",
+			}})
+		}
+	}
+	v, err := s.change(ctx, mchID, func(m *store.Merchant) error {
+		m.Paused, m.PausedReason, m.PausedUntil = true, req.Reason, until
+		return nil
+	})
+	if err == nil {
+		s.Log.Info("merchant paused", "mch_id", mchID, "reason", req.Reason, "until", until)
+	}
+	return v, err
+}
+
+// ResumeMerchant ends a pause, and the hold that a refused address caused.
+func (s *Service) ResumeMerchant(ctx context.Context, mchID, reason string) (MerchantView, error) {
+	v, err := s.change(ctx, mchID, func(m *store.Merchant) error {
+		m.Paused, m.PausedReason, m.PausedUntil, m.Blocked = false, "", time.Time{}, false
+		return nil
+	})
+	if err == nil {
+		s.Log.Info("merchant resumed", "mch_id", mchID, "reason", reason)
+	}
+	return v, err
+}
