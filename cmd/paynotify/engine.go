@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+
+	"paynotify/api"
+	"paynotify/dispatcher"
+	"paynotify/dispatcher/egress"
+	"paynotify/queue/localqueue"
+	"paynotify/store/sqlitestore"
+)
+
+const (
+	drainMax = 20 * time.Second // of a whole stop, as the contract says
+	// drainSends leaves the rest of drainMax to recording what was interrupted and to closing the store.
+	drainSends = 15 * time.Second
+	drainHTTP  = 2 * time.Second // requests in hand when sending has stopped
+	connsMax   = 4096            // of one listener: clients must not take the file descriptors of the sends
+	healthWait = 2 * time.Second // a store that takes longer to say how it is, is not well
+)
+
+// engine is everything that serve, demo and bench run: store, dispatcher and API, wired together.
+type engine struct {
+	URL        string // of the API, http://HOST:PORT
+	MetricsURL string // of the metrics when they have a listener of their own; else empty
+	Store      *sqlitestore.Store
+
+	cfg      Config
+	log      *slog.Logger
+	draining atomic.Bool
+	failed   chan error // what must end the process; the first one counts
+
+	dispatcher *dispatcher.Dispatcher
+	client     *egress.Client
+	dispatched chan struct{} // closed when the dispatcher has drained
+	stopSends  context.CancelFunc
+	api        *api.API
+	servers    []*http.Server
+	chores     sync.WaitGroup // pruning
+	stopChores context.CancelFunc
+}
+
+// startEngine opens the store, listens and starts sending. It returns when the API answers. A *problem tells
+// what is wrong otherwise; nothing is left running then.
+func startEngine(ctx context.Context, cfg Config, log *slog.Logger) (*engine, error) {
+	e := &engine{cfg: cfg, log: log, failed: make(chan error, 1), dispatched: make(chan struct{})}
+	s, err := openStore(ctx, cfg, log, e.fail)
+	if err != nil {
+		return nil, err
+	}
+	e.Store = s
+	if err := e.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return e, nil
+}
+
+// start does what startEngine does once the store is open.
+func (e *engine) start(ctx context.Context) error {
+	ring, err := openKeys(ctx, e.cfg, e.Store, e.log)
+	if err != nil {
+		return err
+	}
+	main, metrics, err := e.listen()
+	if err != nil {
+		return err
+	}
+	rules := e.cfg.rules(ownAddresses(main, metrics))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	version := readVersion()
+	registry.MustRegister(buildInfo(version))
+	userAgent := "paynotify/" + version.Version
+	e.client = egress.New(egress.Options{
+		Rules: rules, Resolver: e.cfg.Egress.Resolver, UserAgent: userAgent,
+		HeaderTimeout: headerTimeout(e.cfg.Dispatcher.Timeout),
+	})
+	e.dispatcher = dispatcher.New(dispatcher.Options{
+		Store: e.Store, Queue: localqueue.New(), Ring: ring, Rules: &rules, Client: e.client,
+		Workers: e.cfg.Dispatcher.Workers, Timeout: e.cfg.Dispatcher.Timeout, Drain: drainSends,
+		Log: e.log, Registerer: registry,
+	})
+	o := api.Options{
+		Store: e.dispatcher.Store, Intake: e.dispatcher, Ring: ring, Rules: &rules, UserAgent: userAgent,
+		AdminKey: string(e.cfg.Auth.AdminKey), MaxInflightDefault: e.cfg.Dispatcher.MaxInflight,
+		Ready: e.ready, Registerer: registry, Log: e.log, Version: version.Version,
+	}
+	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	if metrics == nil {
+		o.Metrics = scrape
+	} else {
+		e.MetricsURL = "http://" + metrics.Addr().String() + "/metrics"
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", scrape)
+		e.serve(metrics, mux)
+	}
+	e.URL = "http://" + main.Addr().String()
+	e.api = api.New(o)
+	e.run(ctx)
+	e.serve(main, e.api)
+	return nil
+}
+
+// listen takes the addresses of the API and, where configured, of the metrics; else that one is nil.
+func (e *engine) listen() (main, metrics net.Listener, err error) {
+	if main, err = listenOn("listen", e.cfg.Listen); err != nil {
+		return nil, nil, err
+	}
+	if e.cfg.Metrics.Listen == "" {
+		return main, nil, nil
+	}
+	if metrics, err = listenOn("metrics.listen", e.cfg.Metrics.Listen); err != nil {
+		return nil, nil, errors.Join(err, main.Close())
+	}
+	return main, metrics, nil
+}
+
+// run starts the dispatcher and the chores. They outlive ctx: Shutdown ends them in order.
+func (e *engine) run(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	sends, stopSends := context.WithCancel(ctx)
+	e.stopSends = stopSends
+	go func() {
+		defer close(e.dispatched)
+		if err := e.dispatcher.Run(sends); err != nil {
+			e.fail(err)
+		}
+	}()
+	chores, stopChores := context.WithCancel(ctx)
+	e.stopChores = stopChores
+	e.chores.Go(func() { prune(chores, e.Store, e.cfg.Retention, e.log) })
+}
+
+// fail notes what must end the process.
+func (e *engine) fail(err error) {
+	select {
+	case e.failed <- err:
+	default:
+	}
+}
+
+// wait runs until ctx ends, then stops the engine; or until the engine fails.
+func (e *engine) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case err := <-e.failed:
+		// The store cannot be trusted any more: nothing is drained, the next start recovers.
+		return failure(err)
+	}
+	e.log.Info("stopping: sends in flight are waited for, a second signal ends at once", "at_most", drainMax)
+	err := e.Shutdown()
+	select {
+	case failed := <-e.failed:
+		err = errors.Join(failed, err)
+	default:
+	}
+	if err != nil {
+		return failure(err)
+	}
+	e.log.Info("stopped")
+	return nil
+}
+
+// failure is the error of an engine that had to stop.
+func failure(err error) error {
+	return &problem{
+		code: exitIO, what: "paynotify had to stop", why: err.Error(),
+		do: "check the disk, then start again; what was accepted is kept",
+	}
+}
+
+// ready is why the engine must get no traffic, and what should not stay as it is.
+func (e *engine) ready() (reasons, warnings []string) {
+	if e.draining.Load() {
+		reasons = append(reasons, "draining: this process is stopping")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
+	defer cancel()
+	h := e.Store.Health(ctx)
+	if h.Err != nil {
+		reasons = append(reasons, "store: "+h.Err.Error())
+	}
+	warnings = append(warnings, h.Warnings...)
+	if e.cfg.Dev {
+		warnings = append(warnings, "--dev: sends may reach loopback and private addresses")
+	}
+	return reasons, warnings
+}
+
+// Shutdown stops: /readyz says 503, sends in flight end or are interrupted, requests are answered, the store
+// is closed. It takes at most drainMax.
+func (e *engine) Shutdown() error {
+	e.draining.Store(true)
+	e.stopSends()
+	<-e.dispatched
+	e.api.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), drainHTTP)
+	defer cancel()
+	for _, s := range e.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			s.Close() //nolint:errcheck // what is still open then has had its time
+		}
+	}
+	e.stopChores()
+	e.chores.Wait()
+	e.client.Close()
+	return e.Store.Close()
+}
+
+func (e *engine) serve(ln net.Listener, h http.Handler) {
+	s := api.NewServer(h)
+	s.ErrorLog = slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)
+	e.servers = append(e.servers, s)
+	go func() {
+		if err := s.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			e.fail(fmt.Errorf("listener %s: %w", ln.Addr(), err))
+		}
+	}()
+}
+
+func listenOn(key, address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err == nil {
+		return netutil.LimitListener(ln, connsMax), nil
+	}
+	p := &problem{code: exitUnavailable, what: "cannot listen on " + address, why: err.Error()}
+	p.do = "choose another address with " + key + ", or port 0 for a free port"
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		p.why = op.Err.Error()
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		p.why = "the address is in use by another process"
+	case errors.Is(err, syscall.EACCES):
+		p.code, p.why = exitAuth, "this user may not listen on a port below 1024"
+		p.do = "choose a port from 1024 on, or give the binary the capability cap_net_bind_service"
+	}
+	return nil, p
+}
+
+// ownAddresses are the addresses that no send may reach, whatever the rules say.
+func ownAddresses(listeners ...net.Listener) func() []netip.AddrPort {
+	var own []netip.AddrPort
+	for _, ln := range listeners {
+		if ln == nil {
+			continue
+		}
+		if a, ok := ln.Addr().(*net.TCPAddr); ok {
+			own = append(own, a.AddrPort())
+		}
+	}
+	return func() []netip.AddrPort { return own }
+}
+
+// headerTimeout is how long a merchant may take to begin its reply: 10 s of the default 15 s, and as much of
+// a longer timeout, so that an operator who grants slow merchants more time need not know of it.
+func headerTimeout(whole time.Duration) time.Duration { return max(10*time.Second, whole*2/3) }
