@@ -1,0 +1,69 @@
+# "make help" lists the targets. "make demo" shows what this is; "make test" is the one test command.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+GOBIN    := $(shell $(GO) env GOPATH)/bin
+LINT     := $(shell command -v golangci-lint || ls $(GOBIN)/golangci-lint 2>/dev/null)
+GOFUMPT  := $(shell command -v gofumpt || ls $(GOBIN)/gofumpt 2>/dev/null)
+FUZZTIME ?= 10s
+ARGS     ?=
+
+# Where goroutines meet. The rest is the same code with and without -race.
+RACE := ./api/... ./dispatcher/... ./queue/... ./retry/... ./sandbox/... ./signer/... ./store/...
+
+.PHONY: help build demo test test-race test-faults bench lint fmt fuzz clean deps check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## one static binary, bin/paynotify
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/paynotify ./cmd/paynotify
+
+demo: ## everything at once on this machine, with a live timeline (ARGS='--for 20s')
+	@CGO_ENABLED=0 $(GO) run ./cmd/paynotify demo $(ARGS)
+
+# The last lines are go test's own: nothing may follow.
+test: deps check ## install what the tests need (apt, when root), then check and test everything
+	$(GO) test -race -timeout 10m $(RACE)
+	$(GO) test -timeout 10m ./...
+
+test-race: ## every package under the race detector (slow)
+	$(GO) test -race -timeout 20m ./...
+
+test-faults: ## kill -9 at random and at the named points, with the history checker
+	$(GO) test -count 1 -v -timeout 10m ./test/fault/...
+
+bench: ## measure this machine beside a bare signing loop, in one run
+	CGO_ENABLED=0 $(GO) run ./cmd/paynotify bench $(ARGS)
+
+lint: ## golangci-lint, which also checks the format
+	@if [[ -z "$(LINT)" ]]; then \
+		echo "golangci-lint is not installed: $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"; exit 1; fi
+	$(LINT) run ./...
+
+fmt: ## format with gofumpt, or gofmt where it is absent
+	$(if $(GOFUMPT),$(GOFUMPT),gofmt) -w $$(find . -name '*.go' -not -path './.*')
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+clean: ## remove what the targets made
+	rm -rf bin dist
+
+# Not in the help: parts of "make test".
+deps:
+	@test/install-tools
+
+check:
+	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*')); \
+		if [[ -n "$$unformatted" ]]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	@if [[ -n "$(LINT)" ]]; then set -x; $(LINT) run ./...; \
+		else echo "golangci-lint is not installed: skipped (make lint says how to get it)"; fi
