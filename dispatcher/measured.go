@@ -105,8 +105,12 @@ func (m measured) Resend(
 }
 
 func (m measured) Cancel(ctx context.Context, id string) (store.Notification, error) {
+	before, _, err := m.Store.Get(ctx, id)
+	if err != nil {
+		return before, err
+	}
 	n, err := m.Store.Cancel(ctx, id)
-	if err == nil {
+	if err == nil && before.State == store.Pending { // a second cancel succeeds too, and changes nothing
 		m.metrics.final(store.Canceled, n.Profile)
 	}
 	return n, err

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"paynotify/dispatcher"
+	"paynotify/store"
 	"paynotify/store/sqlitestore"
 )
 
@@ -90,4 +91,19 @@ func series(t *testing.T, g prometheus.Gatherer) []string {
 		}
 	}
 	return names
+}
+
+func TestACancelCountsOnce(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, w *world) {
+		w.merchant(store.Merchant{MchID: "m1", Paused: true})
+		id := w.accept("m1", "1")[0]
+		for range 2 {
+			if _, err := w.d.Store.Cancel(context.Background(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := w.counter("paynotify_notifications_total", "canceled"); got != 1 {
+			t.Errorf("counted %v times, want once", got)
+		}
+	})
 }

@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"paynotify/dispatcher"
 	"paynotify/dispatcher/egress"
 	"paynotify/profile"
@@ -37,6 +39,8 @@ type world struct {
 	// Replacements of parts, for tests of what the parts do wrong; nil keeps the real one.
 	withStore  func(store.Store) store.Store
 	withClient func(dispatcher.Poster) dispatcher.Poster
+
+	registry *prometheus.Registry
 
 	store  *sqlitestore.Store
 	d      *dispatcher.Dispatcher
@@ -132,9 +136,11 @@ func (w *world) start() {
 	if w.withClient != nil {
 		parts.client = w.withClient(w.client)
 	}
+	w.registry = prometheus.NewRegistry()
 	w.d = dispatcher.New(dispatcher.Options{
 		Store: parts.store, Queue: localqueue.New(), Ring: w.ring, Rules: &rules, Client: parts.client,
-		Workers: 64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Registerer: w.registry,
+		Workers:    64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
 		PollMax: 12 * time.Hour, // nothing may depend on polling
 	})
 	ctx, stop := context.WithCancel(context.Background())
@@ -277,6 +283,25 @@ func (w *world) get(id string) (store.Notification, []store.Attempt) {
 		w.t.Fatal(err)
 	}
 	return n, attempts
+}
+
+// counter sums the series of a counter that have this label value.
+func (w *world) counter(name, label string) (sum float64) {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetValue() == label {
+					sum += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sum
 }
 
 // pass lets virtual time pass.
