@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -36,6 +37,9 @@ func (s *Service) Accept(ctx context.Context, req NotificationRequest, tracePare
 	defer cancel()
 	n, p := s.prepare(ctx, &req, traceParent)
 	if p != nil {
+		if a, again := s.answeredBefore(ctx, &req, p); again {
+			return receiptOf(a)
+		}
 		return Receipt{}, p
 	}
 	answers, err := s.Intake.Accept(ctx, []store.Notification{n})
@@ -61,7 +65,7 @@ func (s *Service) AcceptBatch(
 		case p != nil && p.Status >= 500:
 			return nil, p
 		case p != nil:
-			out[i] = BatchItem{Status: p.Status, Problem: p}
+			out[i] = s.refusedItem(ctx, &reqs[i], p)
 		default:
 			ns, at = append(ns, n), append(at, i)
 		}
@@ -74,17 +78,48 @@ func (s *Service) AcceptBatch(
 		return nil, unavailable(err)
 	}
 	for k, a := range answers {
-		switch r, err := receiptOf(a); {
-		case err != nil:
-			p := asProblem(err)
-			out[at[k]] = BatchItem{Status: p.Status, Problem: p}
-		case r.Replayed:
-			out[at[k]] = BatchItem{Status: 200, NotifyID: r.NotifyID}
-		default:
-			out[at[k]] = BatchItem{Status: 202, NotifyID: r.NotifyID}
-		}
+		out[at[k]] = batchItemOf(a)
 	}
 	return out, nil
+}
+
+func batchItemOf(a store.Accepted) BatchItem {
+	switch r, err := receiptOf(a); {
+	case err != nil:
+		p := asProblem(err)
+		return BatchItem{Status: p.Status, Problem: p}
+	case r.Replayed:
+		return BatchItem{Status: 200, NotifyID: r.NotifyID}
+	default:
+		return BatchItem{Status: 202, NotifyID: r.NotifyID}
+	}
+}
+
+// refusedItem is an item that would be refused today, unless it is a repeat.
+func (s *Service) refusedItem(ctx context.Context, req *NotificationRequest, p *Problem) BatchItem {
+	if a, again := s.answeredBefore(ctx, req, p); again {
+		return batchItemOf(a)
+	}
+	return BatchItem{Status: p.Status, Problem: p}
+}
+
+// answeredBefore looks whether a request that would be refused today is the repeat of one that was accepted:
+// its merchant may have been changed or deleted since. A repeat gets the first answer, whatever has happened.
+func (s *Service) answeredBefore(
+	ctx context.Context, req *NotificationRequest, p *Problem,
+) (store.Accepted, bool) {
+	if req.IdempotencyKey == "" || p.Status >= 500 || checkIdempotencyKey(req.IdempotencyKey) != nil {
+		return store.Accepted{}, false
+	}
+	n, err := s.Store.ByKey(ctx, req.MchID, req.IdempotencyKey)
+	if err != nil {
+		return store.Accepted{}, false
+	}
+	a := store.Accepted{Status: store.Replayed, NotifyID: n.NotifyID, CreatedAt: n.CreatedAt}
+	if !bytes.Equal(n.ContentDigest, req.digest()) {
+		a.Status = store.Conflict
+	}
+	return a, true
 }
 
 func receiptOf(a store.Accepted) (Receipt, error) {

@@ -371,3 +371,29 @@ func TestExpectContinue(t *testing.T) {
 		t.Errorf("status %d, want 413", got)
 	}
 }
+
+// TestARepeatOutlivesItsMerchant: the first answer is given again, whatever became of the merchant since.
+func TestARepeatOutlivesItsMerchant(t *testing.T) {
+	w := newWorld(t)
+	w.mapi("m1")
+	const body = `{"mch_id":"m1","out_trade_no":"1","params":{"subject":"A"}}`
+	first := w.call("POST", "/v1/notifications", body, "Idempotency-Key: k1")
+	id, _ := first.want(202)["notify_id"].(string)
+	w.call("POST", "/v1/notifications/"+id+"/cancel", "").want(200)
+	w.call("DELETE", "/v1/merchants/m1", "").want(204)
+
+	again := w.call("POST", "/v1/notifications", body, "Idempotency-Key: k1")
+	again.want(200)
+	if again.body != first.body {
+		t.Errorf("the repeat says %s, the first answer was %s", again.body, first.body)
+	}
+	w.call("POST", "/v1/notifications", strings.Replace(body, `"A"`, `"B"`, 1), "Idempotency-Key: k1").
+		problem(409, "idempotency-mismatch")
+	w.call("POST", "/v1/notifications", body, "Idempotency-Key: k2").problem(404, "merchant-not-found")
+	batch := `{"notifications":[{"idempotency_key":"k1",` + body[1:] + `]}`
+	results := w.call("POST", "/v1/notifications/batch", batch)
+	results.want(200)
+	if !strings.Contains(results.body, `{"status":200,"notify_id":"`+id+`"}`) {
+		t.Errorf("in a batch: %s", results.body)
+	}
+}

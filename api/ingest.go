@@ -12,7 +12,8 @@ import (
 // The hot path: POST /v1/notifications and its batch form, as plain handlers of the mux. Everything a request
 // costs beyond net/http is in this file, read.go and Service.Accept.
 
-// batchItemsMax is the most notifications that one request may bring; they go in as few commits as there are workers for.
+// batchItemsMax is the most notifications that one request may bring; they go in as few commits as there are
+// workers for.
 const batchItemsMax = 1000
 
 var (

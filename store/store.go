@@ -67,6 +67,10 @@ type Store interface {
 	// Get returns a notification with its attempts, oldest first, or ErrNotFound.
 	Get(ctx context.Context, notifyID string) (Notification, []Attempt, error)
 
+	// ByKey returns the notification that was accepted under this idempotency key of a merchant, which may
+	// have been deleted since, or ErrNotFound.
+	ByKey(ctx context.Context, mchID, idempotencyKey string) (Notification, error)
+
 	// List returns notifications newest first, and the cursor of the next page, empty at the end. It fails
 	// with ErrBadCursor.
 	List(ctx context.Context, q Query) ([]Notification, string, error)

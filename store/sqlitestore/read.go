@@ -101,6 +101,31 @@ func (s *Store) Get(ctx context.Context, id string) (n store.Notification, as []
 	return n, as, nil
 }
 
+// ByKey looks up an idempotency key; see store.Store.
+func (s *Store) ByKey(ctx context.Context, mchID, key string) (n store.Notification, err error) {
+	err = s.read(ctx, func(ctx context.Context, c *conn) error {
+		var id int64
+		found, err := c.query(ctx, "SELECT n.id FROM merchants JOIN n ON n.mch = merchants.num "+
+			"WHERE merchants.mch_id = ? AND n.idem = ?", mchID, key).one(func(rs *rows) { id = rs.int(0) })
+		if err != nil {
+			return err
+		}
+		if !found {
+			return store.ErrNotFound
+		}
+		r, err := s.readRow(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			return store.ErrNotFound // pruned between the two reads
+		}
+		n = r.n
+		return nil
+	})
+	return n, err
+}
+
 // readRow reads a whole notification on a reader. A damaged one is shown as far as it can be read: what a
 // person looks at is not sent, and the claim that would send it checks for itself.
 func (s *Store) readRow(ctx context.Context, c *conn, id int64) (r *row, err error) {

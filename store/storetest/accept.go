@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ var acceptCases = []testCase{
 	{"Accept/idempotency inside one call", acceptIdempotencyInside},
 	{"Accept/idempotency at the same time", acceptIdempotencyConcurrent},
 	{"Accept/idempotency survives", acceptIdempotencySurvives},
+	{"ByKey", byKey},
 	{"Accept/no merchant", acceptNoMerchant},
 	{"Accept/at the same time", acceptConcurrent},
 }
@@ -187,6 +189,30 @@ func acceptIdempotencyConcurrent(e *env) {
 	if len(ns) != 1 {
 		e.Fatalf("%d notifications stored under one key", len(ns))
 	}
+}
+
+func byKey(e *env) {
+	e.merchant("m1", nil)
+	e.merchant("m2", nil)
+	first := e.accept(keyed("m1", "k", "one"))[0]
+	look := func(mchID, key string, want error) {
+		e.Helper()
+		n, err := e.Store.ByKey(e.ctx, mchID, key)
+		if !errors.Is(err, want) {
+			e.Fatalf("ByKey(%s, %q): %v, want %v", mchID, key, err, want)
+		}
+		if want == nil && (n.NotifyID != first.NotifyID || string(n.ContentDigest) != "one") {
+			e.Fatalf("ByKey(%s, %q) names %s, want %s", mchID, key, n.NotifyID, first.NotifyID)
+		}
+	}
+	look("m1", "k", nil)
+	look("m1", "other", store.ErrNotFound)
+	look("m1", "", store.ErrNotFound)
+	look("m2", "k", store.ErrNotFound)
+	_, err := e.Store.Cancel(e.ctx, first.NotifyID)
+	e.must("Cancel", err)
+	e.must("DeleteMerchant", e.Store.DeleteMerchant(e.ctx, "m1"))
+	look("m1", "k", nil) // a key is kept as long as its record
 }
 
 func acceptIdempotencySurvives(e *env) {

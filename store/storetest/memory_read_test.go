@@ -20,6 +20,17 @@ func (m *memory) Get(_ context.Context, notifyID string) (store.Notification, []
 	return r.Notification, slices.Clone(r.attempts), nil
 }
 
+func (m *memory) ByKey(_ context.Context, mchID, key string) (store.Notification, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.records {
+		if key != "" && r.MchID == mchID && r.IdempotencyKey == key {
+			return r.Notification, nil
+		}
+	}
+	return store.Notification{}, store.ErrNotFound
+}
+
 func (m *memory) List(_ context.Context, q store.Query) ([]store.Notification, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
