@@ -24,10 +24,11 @@ build: ## one static binary, bin/paynotify
 demo: ## everything at once on this machine, with a live timeline (ARGS='--for 20s')
 	@CGO_ENABLED=0 $(GO) run ./cmd/paynotify demo $(ARGS)
 
-# The last lines are go test's own: nothing may follow.
+# -count 1: the tests in test/ run a binary that they build, which go's test cache does not see. The last
+# lines are go test's own: nothing may follow.
 test: deps check ## install what the tests need (apt, when root), then check and test everything
 	$(GO) test -race -timeout 10m $(RACE)
-	$(GO) test -timeout 10m ./...
+	$(GO) test -count 1 -timeout 10m ./...
 
 test-race: ## every package under the race detector (slow)
 	$(GO) test -race -timeout 20m ./...
