@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -24,6 +25,7 @@ func (d *Dispatcher) wakeLanes(ctx context.Context) {
 		case <-d.nudged:
 		case <-timer.C:
 		}
+		d.nextWake.Store(math.MaxInt64) // what becomes due while the store is asked may be news to it
 		sleep := d.wakeDue(ctx)
 		d.nextWake.Store(time.Now().Add(sleep).UnixNano())
 		timer.Reset(sleep)
