@@ -94,3 +94,33 @@ func TestNoSendWithoutThePowerToRecordIt(t *testing.T) {
 		}
 	})
 }
+
+// damaged is a store whose first claim comes upon a damaged record.
+type damaged struct {
+	store.Store
+
+	once *atomic.Bool
+}
+
+func (d damaged) Claim(ctx context.Context, lane string, most int, lease time.Duration) (store.Claims, error) {
+	c, err := d.Store.Claim(ctx, lane, most, lease)
+	if d.once.CompareAndSwap(false, true) {
+		c.Quarantined = append(c.Quarantined, "0000000000000000000000dead")
+	}
+	return c, err
+}
+
+func TestADamagedRecordIsCounted(t *testing.T) {
+	prepare := func(w *world) {
+		w.withStore = func(s store.Store) store.Store { return damaged{s, new(atomic.Bool)} }
+	}
+	inVirtualTimeWith(t, prepare, func(t *testing.T, w *world) {
+		w.answer = func(*world, string, int, post) reply { return says("fail") }
+		w.merchant(store.Merchant{MchID: "m1"})
+		w.accept("m1", "1")
+		w.pass(5 * time.Minute) // its retry goes through Claim
+		if got := w.counter("paynotify_notifications_total", "quarantined"); got != 1 {
+			t.Errorf("counted %v times, want once", got)
+		}
+	})
+}

@@ -58,7 +58,7 @@ func (d *Dispatcher) runLane(ctx context.Context, lane string) {
 		d.start(held{Claim: claims.Items[i], asked: asked, clock: d.Store})
 	}
 	for _, id := range claims.Quarantined {
-		d.quarantined(lane, id)
+		d.quarantined(ctx, lane, id)
 	}
 	if idle := places - len(claims.Items); idle > 0 {
 		d.giveBack(lane, idle)
@@ -75,9 +75,15 @@ func (d *Dispatcher) runLane(ctx context.Context, lane string) {
 	d.wakeBy(claims.Next)
 }
 
-func (d *Dispatcher) quarantined(lane, id string) {
-	d.metrics.final(store.Quarantined, "")
-	d.Log.Error("record is damaged and was quarantined", "notify_id", id, "mch_id", lane)
+// quarantined tells metrics and log about a damaged record that a claim came upon.
+func (d *Dispatcher) quarantined(ctx context.Context, lane, id string) {
+	d.Log.Error("damaged record: the notification is quarantined", "notify_id", id, "mch_id", lane)
+	m, err := d.Store.Merchant(ctx, lane)
+	if err != nil {
+		d.Log.Warn("a quarantined notification is not counted", "mch_id", lane, "err", err)
+		return
+	}
+	d.metrics.final(store.Quarantined, m.Profile)
 }
 
 // start makes an attempt on a goroutine of its own and has it written down. The place in slots is taken

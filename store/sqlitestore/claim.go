@@ -189,8 +189,6 @@ const claimChunk = 64
 // quarantine takes a damaged record out of the schedule. One that cannot be read leaves the due index all the
 // same, and the rest of it is left as it is.
 func (w *writer) quarantine(l *lane, r *row, c candidate, class store.Class) error {
-	w.s.log.Error("damaged record: the notification is quarantined, see paynotify fsck",
-		"notify_id", r.n.NotifyID, "mch_id", l.id)
 	if len(r.n.NotifyID) != store.NotifyIDChars || r.due != c.due || r.class != class || r.mch != l.num {
 		w.ghost(l, c, class)
 		return w.c.do("UPDATE n SET state = 4, class = NULL, due = NULL WHERE id = ?", c.id)
