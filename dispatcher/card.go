@@ -65,22 +65,12 @@ func (cs *cards) make(m store.Merchant, profileName string) (*card, error) {
 	if !ok {
 		return nil, fmt.Errorf("profile %q is unknown to this version", profileName)
 	}
-	c := &card{merchant: m, profile: p, signType: signType(p, &m), ack: profile.AckPolicy(p, &m)}
+	full := profile.Defaults(p, &m)
+	c := &card{merchant: m, profile: p, signType: full.SignType, ack: full.Ack}
 	c.target, c.refused = cs.rules.CheckURL(m.NotifyURL)
 	var err error
 	if c.keys, err = profile.OpenKeys(p, &m, cs.ring.Open); err != nil {
 		return nil, err
 	}
 	return c, nil
-}
-
-// signType is the algorithm a merchant's messages are signed with, for metrics; "none" for unsigned ones.
-func signType(p *profile.Profile, m *store.Merchant) string {
-	switch {
-	case m.SignType != "":
-		return m.SignType
-	case len(p.SignTypes) > 0:
-		return p.SignTypes[0]
-	}
-	return "none"
 }

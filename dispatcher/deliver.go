@@ -43,19 +43,28 @@ func (d *Dispatcher) Deliver(ctx context.Context, h *held) store.Outcome {
 	result := d.Client.Do(ctx, &req.Request)
 	var stale *store.Attempt
 	if result.Fault == egress.Fault(store.ConnStale) && ctx.Err() == nil {
-		a := d.record(h, card, req, result, started)
-		stale = &a
+		stale = new(d.record(h, card, req, result, started))
+		h.place(stale)
 		started = h.now()
 		req.Fresh = true
 		result = d.Client.Do(ctx, &req.Request)
 	}
-	if result.Err != nil && !result.Wrote && (errors.Is(result.Err, errLate) || errors.Is(result.Err, errGate)) {
-		return d.withStale(d.unsent(h, result.Err), stale)
+	o := d.outcome(ctx, h, card, req, result, started)
+	o.Stale = stale
+	return o
+}
+
+// outcome is what the end of a request asks the store to do.
+func (d *Dispatcher) outcome(
+	ctx context.Context, h *held, c *card, req *request, r egress.Result, started time.Time,
+) store.Outcome {
+	switch {
+	case !r.Wrote && (errors.Is(r.Err, errLate) || errors.Is(r.Err, errGate)):
+		return d.unsent(h, r.Err)
+	case ctx.Err() != nil && r.Fault != "":
+		return h.Interrupt(h.now(), "interrupted by the shutdown of this process")
 	}
-	if ctx.Err() != nil && result.Fault != "" {
-		return d.withStale(h.Interrupt(h.now(), "interrupted by the shutdown of this process"), stale)
-	}
-	return d.withStale(d.plan(h, d.record(h, card, req, result, started), retryAfter(result, started)), stale)
+	return d.plan(h, d.record(h, c, req, r, started), retryAfter(r, started))
 }
 
 // mayStillSend is asked before the dial and again when the connection is ready.
@@ -79,11 +88,6 @@ func (d *Dispatcher) internal(h *held, err error) store.Outcome {
 	return d.plan(h, store.Attempt{
 		StartedAt: h.now(), Verdict: store.InternalError, Reason: store.Internal, Detail: err.Error(),
 	}, 0)
-}
-
-func (d *Dispatcher) withStale(o store.Outcome, stale *store.Attempt) store.Outcome {
-	o.Stale = stale
-	return o
 }
 
 // request is an encoded send on its way out.
@@ -127,7 +131,7 @@ func (d *Dispatcher) build(h *held, c *card, target *egress.Target, now time.Tim
 	return r, nil
 }
 
-// record is the attempt as the timeline keeps it.
+// record is the attempt as the timeline keeps it, but for its place in the schedule.
 func (d *Dispatcher) record(
 	h *held, c *card, req *request, r egress.Result, started time.Time,
 ) store.Attempt {
@@ -145,7 +149,6 @@ func (d *Dispatcher) record(
 	if j.Detail != "" {
 		a.Detail = j.Detail
 	}
-	h.place(&a)
 	return a
 }
 

@@ -102,7 +102,9 @@ type damaged struct {
 	once *atomic.Bool
 }
 
-func (d damaged) Claim(ctx context.Context, lane string, most int, lease time.Duration) (store.Claims, error) {
+func (d damaged) Claim(
+	ctx context.Context, lane string, most int, lease time.Duration,
+) (store.Claims, error) {
 	c, err := d.Store.Claim(ctx, lane, most, lease)
 	if d.once.CompareAndSwap(false, true) {
 		c.Quarantined = append(c.Quarantined, "0000000000000000000000dead")

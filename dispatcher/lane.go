@@ -94,9 +94,7 @@ func (d *Dispatcher) start(h held) {
 		point("claimed")
 		o := d.isolated(&h)
 		d.metrics.inflight.Dec()
-		if starved := d.slots.judge(h.MchID); starved != "" {
-			d.wake(starved)
-		}
+		d.wakeStarved(d.slots.judge(h.MchID))
 		if d.settle(&h, o) {
 			point("committed")
 			d.report(&h, o)
@@ -106,9 +104,12 @@ func (d *Dispatcher) start(h held) {
 	}()
 }
 
-// giveBack frees places of the lane and hands out a lane that had found none.
-func (d *Dispatcher) giveBack(lane string, n int) {
-	if starved := d.slots.giveBack(lane, n); starved != "" {
-		d.wake(starved)
+// giveBack frees places of the lane that were taken and not used.
+func (d *Dispatcher) giveBack(lane string, n int) { d.wakeStarved(d.slots.giveBack(lane, n)) }
+
+// wakeStarved hands out a lane that had found no place; empty is none.
+func (d *Dispatcher) wakeStarved(lane string) {
+	if lane != "" {
+		d.wake(lane)
 	}
 }

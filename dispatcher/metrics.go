@@ -31,8 +31,8 @@ type metrics struct {
 	capacity, inflight, lastAck prometheus.Gauge
 	recovered                   prometheus.Counter
 
-	throttled  struct{ cap, rate, workers, breaker, retryAfter prometheus.Counter }
-	suppressed struct{ spent, held, staleLease prometheus.Counter }
+	throttled  struct{ cap, rate, workers, retryAfter prometheus.Counter }
+	suppressed struct{ staleLease prometheus.Counter }
 
 	attempts   map[attemptLabels]prometheus.Counter
 	durations  map[classLabels]prometheus.Observer
@@ -80,11 +80,12 @@ func newMetrics(r prometheus.Registerer, s store.Store) *metrics {
 	m.throttled.cap = throttled.WithLabelValues("merchant_cap")
 	m.throttled.rate = throttled.WithLabelValues("merchant_rate")
 	m.throttled.workers = throttled.WithLabelValues("workers")
-	m.throttled.breaker = throttled.WithLabelValues("breaker")
+	throttled.WithLabelValues("breaker") // nothing moves it before there is a breaker
 	m.throttled.retryAfter = throttled.WithLabelValues("retry_after")
 	suppressed := f.counters("suppressed_sends_total", "Claims given up before the first byte.", "reason")
-	m.suppressed.spent = suppressed.WithLabelValues("spent")
-	m.suppressed.held = suppressed.WithLabelValues("held")
+	for _, never := range []string{"spent", "held"} { // the embedded store gives no such claim out
+		suppressed.WithLabelValues(never)
+	}
 	m.suppressed.staleLease = suppressed.WithLabelValues("stale_lease")
 	m.blocked = f.counters("blocked_targets_total", "Attempts that the address rules stopped.", "reason").
 		WithLabelValues(string(store.AddressBlocked))

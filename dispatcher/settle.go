@@ -20,10 +20,7 @@ func (d *Dispatcher) isolated(h *held) (o store.Outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.Log.Error("panic in an attempt", "notify_id", h.NotifyID, "panic", p, "stack", string(debug.Stack()))
-			o = d.plan(h, store.Attempt{
-				StartedAt: h.now(), Verdict: store.InternalError, Reason: store.Internal,
-				Detail: fmt.Sprintf("panic: %v", p),
-			}, 0)
+			o = d.internal(h, fmt.Errorf("panic: %v", p))
 		}
 	}()
 	return d.Deliver(d.interrupt, h)
@@ -59,16 +56,14 @@ func (d *Dispatcher) settle(h *held, o store.Outcome) bool {
 
 // report tells metrics and log about a settled attempt.
 func (d *Dispatcher) report(h *held, o store.Outcome) {
+	n := h.AttemptCount + 1
 	if o.Stale != nil {
 		d.metrics.attempt(h, o.Stale)
-		d.logAttempt(h, o.Stale, 1, o)
+		d.logAttempt(h, o.Stale, n, o)
+		n++
 	}
 	d.metrics.attempt(h, &o.Attempt)
 	d.metrics.outcome(h, o)
-	n := 1
-	if o.Stale != nil {
-		n = 2
-	}
 	d.logAttempt(h, &o.Attempt, n, o)
 }
 
@@ -87,7 +82,7 @@ func (d *Dispatcher) logAttempt(h *held, a *store.Attempt, n int, o store.Outcom
 	}
 	attrs := []slog.Attr{
 		slog.String("notify_id", h.NotifyID), slog.String("mch_id", h.MchID), slog.String("profile", h.Profile),
-		slog.Int("n", h.AttemptCount+n), slog.String("verdict", string(a.Verdict)),
+		slog.Int("n", n), slog.String("verdict", string(a.Verdict)),
 		slog.String("reason", string(a.Reason)), slog.Int("status", a.Status), slog.Duration("took", a.Duration),
 	}
 	if !o.NextAt.IsZero() {

@@ -32,7 +32,7 @@ type benchReceiver struct {
 	wait     time.Duration   // the schedule of /twice
 }
 
-// bodyBytesMax bounds what the receiver reads; the benchmark sends about 600 bytes.
+// benchBodyBytesMax bounds what the receiver reads; the benchmark sends about 600 bytes.
 const benchBodyBytesMax = 64 << 10
 
 func newBenchReceiver() (*benchReceiver, error) {
