@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -53,7 +54,7 @@ func AckPolicy(p *Profile, m *store.Merchant) store.Ack {
 		if ack.Text == "" && same {
 			ack.Text = own.Text
 		}
-		ack.Text = orElse(ack.Text, "success")
+		ack.Text = cmp.Or(ack.Text, "success")
 	}
 	return ack
 }

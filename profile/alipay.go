@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"time"
 
 	"paynotify/store"
@@ -78,7 +79,7 @@ func encodeAlipay(in Input) (Message, error) {
 	}
 	defaults := [...]Field{
 		{"notify_time", notifyTime(at)},
-		{"notify_type", orElse(n.NotifyType, "trade_status_sync")},
+		{"notify_type", cmp.Or(n.NotifyType, "trade_status_sync")},
 		{"notify_id", n.NotifyID},
 		{"app_id", appID},
 		{"auth_app_id", appID},

@@ -1,6 +1,10 @@
 package profile
 
-import "paynotify/store"
+import (
+	"cmp"
+
+	"paynotify/store"
+)
 
 // Alipay's legacy gateway (mapi): a form POST signed with MD5 over the canonical text with the key appended.
 // Merchants of this kind ask notify_verify back while the POST is in flight. Source: alipay_notify.class.php
@@ -34,7 +38,7 @@ func encodeMapi(in Input) (Message, error) {
 	}
 	defaults := [...]Field{
 		{"notify_time", notifyTime(in.Now)},
-		{"notify_type", orElse(n.NotifyType, "trade_status_sync")},
+		{"notify_type", cmp.Or(n.NotifyType, "trade_status_sync")},
 		{"notify_id", n.NotifyID},
 		{"out_trade_no", n.OutTradeNo},
 	}

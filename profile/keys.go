@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (m Material) Public(p *Profile, mchID string, at time.Time) (pem, base64Lin
 		return "", "", "", "", err
 	}
 	certificate, serial, err = signer.SelfSigned(key, mchID, at)
-	return pem, base64Line, certificate, orElse(m.Serial, serial), err
+	return pem, base64Line, certificate, cmp.Or(m.Serial, serial), err
 }
 
 // Keys are a merchant's keys, parsed: made once per revision of the merchant, safe for concurrent use.

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -198,7 +199,7 @@ func Defaults(p *Profile, m *store.Merchant) store.Merchant {
 	full := *m
 	full.SignType = signTypeOf(m, signTypes(p))
 	full.Charset = charsetOf(m)
-	full.Schedule = orElse(m.Schedule, p.Schedule)
+	full.Schedule = cmp.Or(m.Schedule, p.Schedule)
 	full.Ack = AckPolicy(p, m)
 	full.Options = make(map[string]any, len(m.Options)+len(p.Options)+len(CommonOptions))
 	for _, o := range p.options() {

@@ -59,11 +59,3 @@ func signTypeOf(m *store.Merchant, types []string) string {
 	}
 	return m.SignType
 }
-
-// orElse is text, or other when text is empty.
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
-}

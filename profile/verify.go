@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func verifyAlipay(req CapturedRequest, keys VerifyKeys) (Verification, error) {
 		query, _ := parseForm([]byte(req.Query)) // a broken query says nothing, and is not signed anyway
 		signType = fieldOf(query, "sign_type")
 	}
-	signType = orElse(signType, orElse(keys.SignType, alipaySignTypes[0]))
+	signType = cmp.Or(signType, cmp.Or(keys.SignType, alipaySignTypes[0]))
 	switch {
 	case keys.SignType != "" && signType != keys.SignType:
 		return v, broken(RuleSignType, "sign_type is %s, not %s", quote(signType), keys.SignType)

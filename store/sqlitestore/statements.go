@@ -120,38 +120,35 @@ func (r *row) scan(rs *rows, mchID func(int64) string, w *words) error {
 
 // loadRow reads a notification without its body, or reports that there is none. A damaged one is errDamaged
 // with what could be read.
-func (w *writer) loadRow(id int64) (r *row, err error) {
-	if err := w.begin(); err != nil {
-		return nil, err
-	}
-	var bad error
-	_, err = w.st.row.query(context.Background(), id).one(func(rs *rows) {
-		r = &row{}
-		bad = r.scan(rs, w.mchID, w.words)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return r, bad
+func (w *writer) loadRow(id int64) (*row, error) {
+	return w.readRow(w.st.row, id, func(r *row, rs *rows) error { return r.scan(rs, w.mchID, w.words) })
 }
 
 // loadVerified reads a notification with its body and verifies that it is what was accepted. A damaged one
 // is errDamaged with what could be read.
-func (w *writer) loadVerified(id int64) (r *row, err error) {
-	if err := w.begin(); err != nil {
-		return nil, err
-	}
-	var bad error
-	_, err = w.st.whole.query(context.Background(), id).one(func(rs *rows) {
-		r = &row{}
-		bad = r.scan(rs, w.mchID, w.words)
+func (w *writer) loadVerified(id int64) (*row, error) {
+	return w.readRow(w.st.whole, id, func(r *row, rs *rows) error {
+		bad := r.scan(rs, w.mchID, w.words)
 		body := rs.blob(9)
 		if bad == nil && bodySum(sumOf(body), &r.n) != r.bodySum {
 			bad = errDamaged
 		}
-		if bad2 := unpackBody(body, &r.n); bad == nil {
-			bad = bad2
+		if unpacked := unpackBody(body, &r.n); bad == nil {
+			bad = unpacked
 		}
+		return bad
+	})
+}
+
+// readRow reads one row by its id with a statement; scan takes it apart and tells whether it is damaged.
+func (w *writer) readRow(st *stmt, id int64, scan func(r *row, rs *rows) error) (r *row, err error) {
+	if err := w.begin(); err != nil {
+		return nil, err
+	}
+	var bad error
+	_, err = st.query(context.Background(), id).one(func(rs *rows) {
+		r = &row{}
+		bad = scan(r, rs)
 	})
 	if err != nil {
 		return nil, err
