@@ -192,6 +192,7 @@ type Wakes struct {
 	Next      time.Time // when there may be more; zero = not before something is accepted or settled
 	Now       time.Time // the store's clock
 	Recovered int       // claims whose lease had run out
+	Lost      int       // of Lanes: were marked awake, and nobody ran them: the queue lost the wake
 }
 
 // Query selects notifications. Zero fields select everything.
@@ -246,4 +247,20 @@ type Health struct {
 type Backuper interface {
 	// Backup writes a consistent copy. A process started on the copy has sending paused.
 	Backup(ctx context.Context, w io.Writer) error
+}
+
+// Shrinker is a Store whose spent notifications can be made small some time before they are deleted.
+type Shrinker interface {
+	// Shrink drops what only a send needs (parameters, attempts) of at most max notifications that became
+	// spent before the given instant, and reports of how many.
+	Shrink(ctx context.Context, spentBefore time.Time, max int) (int, error)
+}
+
+// DomainsMax bounds Divided.Domain.
+const DomainsMax = 36
+
+// Divided is a Store of which a part may fail while the others work.
+type Divided interface {
+	// Domain tells to which part a merchant belongs, from 0 and below DomainsMax.
+	Domain(mchID string) int
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
 
 // acceptOp stores notifications. What does not depend on their ids is packed by the caller's goroutine.
@@ -30,7 +31,7 @@ func (s *Store) Accept(
 	}
 	for i := range items {
 		o.bodies[i] = packBody(&items[i].Notification)
-		o.sums[i] = sumOf(o.bodies[i])
+		o.sums[i] = packed.Sum(o.bodies[i])
 	}
 	if err := s.submit(ctx, o); err != nil {
 		return nil, err

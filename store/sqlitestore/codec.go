@@ -3,19 +3,15 @@ package sqlitestore
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
-	"math"
 	"time"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
-
-// Records are packed by hand: version byte, fixed fields, varints, length-prefixed texts. JSON would cost
-// more than the statement that writes it. Checksums are CRC-32C, which finds every error of up to 32 bits
-// in a row; they guard against decay, not against people.
 
 const (
 	progVersion    = 1
+	progMoved      = 2 // with the whole notify_id, of a notification that another store made; see moved.go
 	bodyVersion    = 1
 	attemptVersion = 1
 	liveVersion    = 1
@@ -23,117 +19,8 @@ const (
 	randomChars = store.NotifyIDChars - 11 // of a notify_id, behind time and shard
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // errDamaged says that a record cannot be what was written.
 var errDamaged = errors.New("damaged record")
-
-// enc appends fields.
-type enc struct{ b []byte }
-
-func (e *enc) byte(v byte)    { e.b = append(e.b, v) }
-func (e *enc) uint(v uint64)  { e.b = binary.AppendUvarint(e.b, v) }
-func (e *enc) int(v int64)    { e.b = binary.AppendVarint(e.b, v) }
-func (e *enc) u32(v uint32)   { e.b = binary.BigEndian.AppendUint32(e.b, v) }
-func (e *enc) text(v string)  { e.uint(uint64(len(v))); e.b = append(e.b, v...) }
-func (e *enc) bytes(v []byte) { e.uint(uint64(len(v))); e.b = append(e.b, v...) }
-
-// time appends an instant, to the nanosecond, as its distance from the record's own; zero stays zero.
-func (e *enc) time(t time.Time, base int64) {
-	if t.IsZero() {
-		e.uint(0)
-		return
-	}
-	d := t.UnixNano() - base*1000
-	e.uint(uint64(d<<1^d>>63) + 1) //nolint:gosec // zigzag
-}
-
-func (e *enc) bool(v bool) {
-	if v {
-		e.byte(1)
-	} else {
-		e.byte(0)
-	}
-}
-
-// dec takes fields off; after the first that is not there everything is zero and bad is set.
-type dec struct {
-	b   []byte
-	bad bool
-}
-
-func (d *dec) take(n uint64) []byte {
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	head := d.b[:n:n]
-	d.b = d.b[n:]
-	return head
-}
-
-func (d *dec) byte() byte {
-	if b := d.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (d *dec) uint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *dec) int() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *dec) u32() uint32 {
-	if b := d.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-func (d *dec) count() int {
-	v := d.uint()
-	if v > math.MaxInt32 {
-		d.bad = true
-		return 0
-	}
-	return int(v)
-}
-
-func (d *dec) text() string { return string(d.take(d.uint())) }
-func (d *dec) bool() bool   { return d.byte() == 1 }
-
-// bytes copies: the record's buffer is not kept alive by a part of it.
-func (d *dec) bytes() []byte {
-	if b := d.take(d.uint()); len(b) > 0 {
-		return append([]byte(nil), b...)
-	}
-	return nil
-}
-
-func (d *dec) time(base int64) time.Time {
-	v := d.uint()
-	if v == 0 {
-		return time.Time{}
-	}
-	v--
-	return time.Unix(0, base*1000+(int64(v>>1)^-int64(v&1))).UTC()
-}
 
 // states and triggers by their number on disk; never reordered.
 var (
@@ -150,10 +37,10 @@ func number[T comparable](list []T, v T) byte {
 	return 0
 }
 
-func (d *dec) trigger() store.Trigger {
-	i := int(d.byte())
+func readTrigger(d *packed.Reader) store.Trigger {
+	i := int(d.Byte())
 	if i >= len(triggers) {
-		d.bad = true
+		d.Bad = true
 		return ""
 	}
 	return triggers[i]
@@ -170,6 +57,7 @@ type row struct {
 	class   store.Class
 	due     int64 // microseconds, as the due index has it; 0 = not in it
 	said    int64
+	moved   bool // its notify_id does not follow from the row id; see moved.go
 }
 
 // setDue computes what the due index has to say. A microsecond begun is waited for: never early.
@@ -184,34 +72,39 @@ func (r *row) setDue() {
 // prog packs the column of that name.
 func (r *row) prog(b []byte, w *words) []byte {
 	n := &r.n
-	e := enc{b[:0]}
-	e.byte(progVersion)
-	e.b = append(e.b, n.NotifyID[store.NotifyIDChars-randomChars:]...)
-	e.u32(r.bodySum)
+	e := packed.Writer{B: b[:0]}
+	if r.moved {
+		e.Byte(progMoved)
+		e.B = append(e.B, n.NotifyID...)
+	} else {
+		e.Byte(progVersion)
+		e.B = append(e.B, n.NotifyID[store.NotifyIDChars-randomChars:]...)
+	}
+	e.U32(r.bodySum)
 	var flags byte
 	for i, on := range []bool{n.ResendForce, n.Blocked, n.Shrunk} {
 		if on {
 			flags |= 1 << i
 		}
 	}
-	e.byte(flags)
-	e.byte(number(triggers, n.Resend))
-	e.uint(uint64(n.NotifyCount))  //nolint:gosec // counts
-	e.uint(uint64(n.AttemptCount)) //nolint:gosec // counts
-	e.uint(uint64(r.lastSeq))      //nolint:gosec // never negative
-	e.uint(uint64(n.Streak.Count)) //nolint:gosec // counts
+	e.Byte(flags)
+	e.Byte(number(triggers, n.Resend))
+	e.Uint(uint64(n.NotifyCount))  //nolint:gosec // counts
+	e.Uint(uint64(n.AttemptCount)) //nolint:gosec // counts
+	e.Uint(uint64(r.lastSeq))      //nolint:gosec // never negative
+	e.Uint(uint64(n.Streak.Count)) //nolint:gosec // counts
 	if n.Streak.Count != 0 || n.Streak.Reason != "" {
-		e.uint(uint64(w.id("", n.Streak.Reason))) //nolint:gosec // never negative
-		e.time(n.Streak.Since, r.id)
+		e.Uint(uint64(w.id("", n.Streak.Reason))) //nolint:gosec // never negative
+		e.Time(n.Streak.Since, r.id)
 	} else {
-		e.byte(0)
-		e.byte(0)
+		e.Byte(0)
+		e.Byte(0)
 	}
 	for _, t := range [...]time.Time{n.NextAt, n.PlannedAt, n.LastAt, n.SpentAt, n.ResendAt, r.finalAt} {
-		e.time(t, r.id)
+		e.Time(t, r.id)
 	}
-	e.u32(r.sum(e.b))
-	return e.b
+	e.U32(r.sum(e.B))
+	return e.B
 }
 
 // sum covers the row: prog without the sum, and the columns beside it. It is what keeps a flipped bit from
@@ -229,35 +122,43 @@ func (r *row) sum(prog []byte) uint32 {
 	if r.n.Blocked {
 		cols[34] = 1
 	}
-	sum := crc32.Update(crc32.Checksum(prog, castagnoli), castagnoli, cols[:])
-	return crc32.Update(sum, castagnoli, []byte(r.n.OutTradeNo))
+	return packed.Extend(packed.Update(packed.Sum(prog), cols[:]), r.n.OutTradeNo)
 }
 
 // unpack reads prog into the row, whose columns are set. A row that is not what was written is errDamaged,
 // with as much of it as could be read.
 func (r *row) unpack(prog []byte, w *words) error {
-	if len(prog) < 4 || prog[0] != progVersion {
+	if len(prog) < 4 {
 		return errDamaged
 	}
-	d := dec{b: prog[1 : len(prog)-4]}
+	d := packed.Reader{B: prog[1 : len(prog)-4]}
 	n := &r.n
-	n.CreatedAt = time.UnixMicro(r.id).UTC()
-	n.NotifyID = notifyID(r.id, string(d.take(randomChars)))
-	r.bodySum = d.u32()
-	flags := d.byte()
+	switch prog[0] {
+	case progVersion:
+		n.CreatedAt = time.UnixMicro(r.id).UTC()
+		n.NotifyID = notifyID(r.id, string(d.Take(randomChars)))
+	case progMoved:
+		r.moved = true
+		n.NotifyID = string(d.Take(store.NotifyIDChars))
+		n.CreatedAt, _, _ = store.ParseID(n.NotifyID) // checked by the sum
+	default:
+		return errDamaged
+	}
+	r.bodySum = d.U32()
+	flags := d.Byte()
 	n.ResendForce, n.Blocked, n.Shrunk = flags&1 != 0, flags&2 != 0, flags&4 != 0
-	n.Resend = d.trigger()
-	n.NotifyCount, n.AttemptCount = d.count(), d.count()
-	r.lastSeq = int64(d.uint()) //nolint:gosec // checked by the sum
-	n.Streak.Count = d.count()
-	_, n.Streak.Reason = w.text(int64(d.uint())) //nolint:gosec // checked by the sum
-	n.Streak.Since = d.time(r.id)
+	n.Resend = readTrigger(&d)
+	n.NotifyCount, n.AttemptCount = d.Count(), d.Count()
+	r.lastSeq = int64(d.Uint()) //nolint:gosec // checked by the sum
+	n.Streak.Count = d.Count()
+	_, n.Streak.Reason = w.text(int64(d.Uint())) //nolint:gosec // checked by the sum
+	n.Streak.Since = d.Time(r.id)
 	for _, t := range [...]*time.Time{&n.NextAt, &n.PlannedAt, &n.LastAt, &n.SpentAt, &n.ResendAt, &r.finalAt} {
-		*t = d.time(r.id)
+		*t = d.Time(r.id)
 	}
 	n.LastVerdict, n.LastReason = w.text(r.said)
 	want := binary.BigEndian.Uint32(prog[len(prog)-4:])
-	if d.bad || len(d.b) != 0 || r.sum(prog[:len(prog)-4]) != want {
+	if d.Bad || len(d.B) != 0 || r.sum(prog[:len(prog)-4]) != want {
 		return errDamaged
 	}
 	return nil
@@ -279,36 +180,36 @@ func notifyID(us int64, random string) string {
 func packBody(n *store.Notification) []byte {
 	size := 48 + len(n.Params) + len(n.Profile) + len(n.NotifyType) + len(n.NotifyURL) + len(n.Schedule) +
 		len(n.ContentDigest) + len(n.TraceParent)
-	e := enc{make([]byte, 0, size)}
-	e.byte(bodyVersion)
-	e.text(n.Profile)
-	e.text(n.NotifyType)
-	e.text(n.NotifyURL)
-	e.text(n.Schedule)
-	e.text(n.TraceParent)
-	e.bool(n.ContentDigest != nil)
-	e.bytes(n.ContentDigest)
-	e.b = append(e.b, n.Params...)
-	return e.b
+	e := packed.Writer{B: make([]byte, 0, size)}
+	e.Byte(bodyVersion)
+	e.Text(n.Profile)
+	e.Text(n.NotifyType)
+	e.Text(n.NotifyURL)
+	e.Text(n.Schedule)
+	e.Text(n.TraceParent)
+	e.Bool(n.ContentDigest != nil)
+	e.Bytes(n.ContentDigest)
+	e.B = append(e.B, n.Params...)
+	return e.B
 }
 
 // unpackBody fills in what packBody packed.
 func unpackBody(b []byte, n *store.Notification) error {
-	d := dec{b: b}
-	if d.byte() != bodyVersion {
+	d := packed.Reader{B: b}
+	if d.Byte() != bodyVersion {
 		return errDamaged
 	}
-	n.Profile, n.NotifyType, n.NotifyURL = d.text(), d.text(), d.text()
-	n.Schedule, n.TraceParent = d.text(), d.text()
-	known := d.bool()
-	n.ContentDigest = d.bytes()
+	n.Profile, n.NotifyType, n.NotifyURL = d.Text(), d.Text(), d.Text()
+	n.Schedule, n.TraceParent = d.Text(), d.Text()
+	known := d.Bool()
+	n.ContentDigest = d.Bytes()
 	if known && n.ContentDigest == nil {
 		n.ContentDigest = []byte{}
 	}
-	if len(d.b) > 0 {
-		n.Params = d.b
+	if len(d.B) > 0 {
+		n.Params = d.B
 	}
-	if d.bad {
+	if d.Bad {
 		return errDamaged
 	}
 	return nil
@@ -317,12 +218,5 @@ func unpackBody(b []byte, n *store.Notification) error {
 // bodySum covers everything that a merchant is sent: the packed body (its sum comes first, so that it can
 // be computed before the id is known), the notify_id, the merchant and the order number.
 func bodySum(ofBody uint32, n *store.Notification) uint32 {
-	sum := crc32.Update(ofBody, castagnoli, []byte(n.NotifyID))
-	sum = crc32.Update(sum, castagnoli, []byte(n.MchID))
-	sum = crc32.Update(sum, castagnoli, []byte{0})
-	sum = crc32.Update(sum, castagnoli, []byte(n.OutTradeNo))
-	sum = crc32.Update(sum, castagnoli, []byte{0})
-	return crc32.Update(sum, castagnoli, []byte(n.IdempotencyKey))
+	return packed.Extend(ofBody, n.NotifyID, n.MchID, n.OutTradeNo, n.IdempotencyKey)
 }
-
-func sumOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
 
 // record is an attempt with what the disk keeps beside it.
@@ -19,68 +20,70 @@ type record struct {
 
 // pack packs attempts.data; times count from the notification's id.
 func (a *record) pack(b []byte, nid int64, w *words) []byte {
-	e := enc{b[:0]}
-	e.byte(attemptVersion)
-	e.uint(uint64(a.prev)) //nolint:gosec // never negative
-	e.byte(number(states, a.state))
-	e.time(a.next, nid)
-	e.uint(uint64(a.N))    //nolint:gosec // counts
-	e.uint(uint64(a.Send)) //nolint:gosec // counts
-	e.bool(a.Charged)
-	e.byte(number(triggers, a.Trigger))
-	e.time(a.ScheduledAt, nid)
-	e.time(a.StartedAt, nid)
-	e.int(int64(a.Duration))
-	e.uint(uint64(w.id(a.Verdict, a.Reason))) //nolint:gosec // never negative
-	e.text(a.Detail)
-	e.int(int64(a.Status))
-	e.bytes(a.Reply)
-	e.text(a.RemoteAddr)
+	e := packed.Writer{B: b[:0]}
+	e.Byte(attemptVersion)
+	e.Uint(uint64(a.prev)) //nolint:gosec // never negative
+	e.Byte(number(states, a.state))
+	e.Time(a.next, nid)
+	e.Uint(uint64(a.N))    //nolint:gosec // counts
+	e.Uint(uint64(a.Send)) //nolint:gosec // counts
+	e.Bool(a.Charged)
+	e.Byte(number(triggers, a.Trigger))
+	e.Time(a.ScheduledAt, nid)
+	e.Time(a.StartedAt, nid)
+	e.Int(int64(a.Duration))
+	e.Uint(uint64(w.id(a.Verdict, a.Reason))) //nolint:gosec // never negative
+	e.Text(a.Detail)
+	e.Int(int64(a.Status))
+	e.Bytes(a.Reply)
+	e.Text(a.RemoteAddr)
 	raw, err := hex.DecodeString(a.RequestSHA256)
 	if err == nil && hex.EncodeToString(raw) == a.RequestSHA256 {
-		e.byte(1)
-		e.bytes(raw)
+		e.Byte(1)
+		e.Bytes(raw)
 	} else {
-		e.byte(0)
-		e.text(a.RequestSHA256)
+		e.Byte(0)
+		e.Text(a.RequestSHA256)
 	}
 	p := a.Phases
 	for _, d := range [...]time.Duration{p.DNS, p.Connect, p.TLS, p.FirstByte, p.Body} {
-		e.int(int64(d))
+		e.Int(int64(d))
 	}
-	e.u32(sumOf(e.b))
-	return e.b
+	return sealed(e.B)
 }
 
 // unpackRecord reads attempts.data.
 func unpackRecord(b []byte, nid int64, w *words) (a record, err error) {
-	if len(b) < 5 || b[0] != attemptVersion || sumOf(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+	if len(b) < 5 || b[0] != attemptVersion {
 		return a, errDamaged
 	}
-	d := dec{b: b[1 : len(b)-4]}
-	a.prev = int64(d.uint()) //nolint:gosec // checked by the sum
-	a.state = states[min(int(d.byte()), len(states)-1)]
-	a.next = d.time(nid)
-	a.N, a.Send = d.count(), d.count()
-	a.Charged = d.bool()
-	a.Trigger = d.trigger()
-	a.ScheduledAt, a.StartedAt = d.time(nid), d.time(nid)
-	a.Duration = time.Duration(d.int())
-	a.Verdict, a.Reason = w.text(int64(d.uint())) //nolint:gosec // checked by the sum
-	a.Detail = d.text()
-	a.Status = int(d.int())
-	a.Reply = d.bytes()
-	a.RemoteAddr = d.text()
-	if d.byte() == 1 {
-		a.RequestSHA256 = hex.EncodeToString(d.take(d.uint()))
+	if b, err = opened(b); err != nil {
+		return a, err
+	}
+	d := packed.Reader{B: b[1:]}
+	a.prev = int64(d.Uint()) //nolint:gosec // checked by the sum
+	a.state = states[min(int(d.Byte()), len(states)-1)]
+	a.next = d.Time(nid)
+	a.N, a.Send = d.Count(), d.Count()
+	a.Charged = d.Bool()
+	a.Trigger = readTrigger(&d)
+	a.ScheduledAt, a.StartedAt = d.Time(nid), d.Time(nid)
+	a.Duration = time.Duration(d.Int())
+	a.Verdict, a.Reason = w.text(int64(d.Uint())) //nolint:gosec // checked by the sum
+	a.Detail = d.Text()
+	a.Status = int(d.Int())
+	a.Reply = d.Bytes()
+	a.RemoteAddr = d.Text()
+	if d.Byte() == 1 {
+		a.RequestSHA256 = hex.EncodeToString(d.Take(d.Uint()))
 	} else {
-		a.RequestSHA256 = d.text()
+		a.RequestSHA256 = d.Text()
 	}
 	p := &a.Phases
 	for _, t := range [...]*time.Duration{&p.DNS, &p.Connect, &p.TLS, &p.FirstByte, &p.Body} {
-		*t = time.Duration(d.int())
+		*t = time.Duration(d.Int())
 	}
-	if d.bad {
+	if d.Bad {
 		return a, errDamaged
 	}
 	return a, nil
@@ -95,26 +98,26 @@ type liveClaim struct {
 	claimed   time.Time
 }
 
-func (e *enc) claim(c *liveClaim) {
-	e.uint(uint64(c.id))   //nolint:gosec // never negative
-	e.uint(uint64(c.send)) //nolint:gosec // counts
-	e.byte(number(triggers, c.trigger))
-	e.time(c.scheduled, c.id)
-	e.time(c.claimed, c.id)
+func packClaim(e *packed.Writer, c *liveClaim) {
+	e.Uint(uint64(c.id))   //nolint:gosec // never negative
+	e.Uint(uint64(c.send)) //nolint:gosec // counts
+	e.Byte(number(triggers, c.trigger))
+	e.Time(c.scheduled, c.id)
+	e.Time(c.claimed, c.id)
 }
 
-func (d *dec) claim() (c liveClaim) {
-	c.id = int64(d.uint()) //nolint:gosec // checked by the sum
-	c.send, c.trigger = d.count(), d.trigger()
-	c.scheduled, c.claimed = d.time(c.id), d.time(c.id)
+func readClaim(d *packed.Reader) (c liveClaim) {
+	c.id = int64(d.Uint()) //nolint:gosec // checked by the sum
+	c.send, c.trigger = d.Count(), readTrigger(d)
+	c.scheduled, c.claimed = d.Time(c.id), d.Time(c.id)
 	return c
 }
 
 // sealed closes a packed record with its checksum, opened checks it and takes it off.
-func sealed(b []byte) []byte { return binary.BigEndian.AppendUint32(b, sumOf(b)) }
+func sealed(b []byte) []byte { return binary.BigEndian.AppendUint32(b, packed.Sum(b)) }
 
 func opened(b []byte) ([]byte, error) {
-	if len(b) < 4 || sumOf(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+	if len(b) < 4 || packed.Sum(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
 		return nil, errDamaged
 	}
 	return b[:len(b)-4], nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"paynotify/store/packed"
 )
 
 // damagedListed is how many damaged records a Report names; it counts all.
@@ -119,7 +121,7 @@ func (k *checker) notifications() error {
 		var r row
 		err := r.scan(rs, name, k.words)
 		body := rs.blob(9)
-		if err == nil && bodySum(sumOf(body), &r.n) != r.bodySum {
+		if err == nil && bodySum(packed.Sum(body), &r.n) != r.bodySum {
 			err = errDamaged
 		}
 		if err == nil {

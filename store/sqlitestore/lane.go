@@ -232,8 +232,12 @@ func (w *writer) wakes(most int) (out store.Wakes, err error) {
 		if err := w.tighten(l); err != nil {
 			return out, err
 		}
+		lost := l.awake > 0
 		if w.rouse(l) {
 			out.Lanes = append(out.Lanes, l.id)
+			if lost {
+				out.Lost++
+			}
 		} else {
 			w.touch(l)
 		}

@@ -36,6 +36,8 @@ type filter struct {
 	held  heldFilter
 	from  int64 // ids from here…
 	below int64 // …and under here
+
+	created string // what that means where rows may have been moved in; see createdClause
 }
 
 // List returns notifications newest first; see store.Store.
@@ -81,12 +83,7 @@ func (s *Store) newFilter(ctx context.Context, q store.Query) (*filter, error) {
 		}
 		f.below = below
 	}
-	if !q.CreatedFrom.IsZero() {
-		f.from = (q.CreatedFrom.UnixNano() + 999) / 1000
-	}
-	if !q.CreatedTo.IsZero() {
-		f.below = min(f.below, (q.CreatedTo.UnixNano()+999)/1000)
-	}
+	s.limit(f)
 	if q.State != "" {
 		if f.state = slices.Index(states, q.State); f.state < 0 {
 			return nil, nil
@@ -112,6 +109,22 @@ func (s *Store) newFilter(ctx context.Context, q store.Query) (*filter, error) {
 		}
 	}
 	return f, nil
+}
+
+// limit sets the bounds of ids from those of CreatedAt.
+func (s *Store) limit(f *filter) {
+	to := int64(1 << 62)
+	if !f.q.CreatedFrom.IsZero() {
+		f.from = (f.q.CreatedFrom.UnixNano() + 999) / 1000
+	}
+	if !f.q.CreatedTo.IsZero() {
+		to = (f.q.CreatedTo.UnixNano() + 999) / 1000
+	}
+	if upTo := s.movedUpTo.Load(); f.from <= upTo && (f.from > 0 || to <= upTo) {
+		f.created = createdClause(f.from, to)
+		to += movedBehind
+	}
+	f.below = min(f.below, to)
 }
 
 // heldFilter is a question about holding, answered from memory: which lanes are held.
@@ -165,6 +178,9 @@ const listColumns = "id, mch, state, held"
 // clause is everything of the filter that SQL can check, but for the ids.
 func (f *filter) clause() string {
 	parts := []string{"id >= ? AND id < ?"}
+	if f.created != "" {
+		parts = append(parts, f.created)
+	}
 	if f.mch != 0 {
 		parts = append(parts, fmt.Sprintf("mch = %d", f.mch))
 	}

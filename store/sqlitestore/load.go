@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
 
 // counters are what Stats tells without looking: written with every commit, in the live row.
@@ -33,28 +34,28 @@ func (w *writer) writeLive() error {
 	if err := w.begin(); err != nil {
 		return err
 	}
-	e := enc{w.buf[:0]}
-	e.byte(liveVersion)
-	e.uint(uint64(len(w.claims.list)))
+	e := packed.Writer{B: w.buf[:0]}
+	e.Byte(liveVersion)
+	e.Uint(uint64(len(w.claims.list)))
 	for _, c := range w.claims.list {
-		e.claim(&liveClaim{c.r.id, c.Send, c.Trigger, c.ScheduledAt, c.ClaimedAt})
+		packClaim(&e, &liveClaim{c.r.id, c.Send, c.Trigger, c.ScheduledAt, c.ClaimedAt})
 	}
-	w.buf = sealed(e.b)
+	w.buf = sealed(e.B)
 	claims := w.buf
 
 	var space [256]byte
-	e = enc{space[:0]}
-	e.byte(liveVersion)
-	e.uint(uint64(w.lastID))  //nolint:gosec // never negative
-	e.uint(uint64(w.lastSeq)) //nolint:gosec // never negative
+	e = packed.Writer{B: space[:0]}
+	e.Byte(liveVersion)
+	e.Uint(uint64(w.lastID))  //nolint:gosec // never negative
+	e.Uint(uint64(w.lastSeq)) //nolint:gosec // never negative
 	for _, n := range w.counters.states {
-		e.int(int64(n))
+		e.Int(int64(n))
 	}
-	e.uint(uint64(len(w.counters.sends)))
+	e.Uint(uint64(len(w.counters.sends)))
 	for _, n := range w.counters.sends {
-		e.int(int64(n))
+		e.Int(int64(n))
 	}
-	return w.st.live.do(claims, sealed(e.b))
+	return w.st.live.do(claims, sealed(e.B))
 }
 
 // readLive reads the live row: the claims on record and the counters. An empty database has an empty row.
@@ -75,26 +76,26 @@ func (w *writer) readLive() (dead []liveClaim, err error) {
 	if counts, err = opened(counts); err != nil {
 		return nil, err
 	}
-	d := dec{b: claims}
-	d.byte()
-	for range d.count() {
-		dead = append(dead, d.claim())
-		if d.bad {
+	d := packed.Reader{B: claims}
+	d.Byte()
+	for range d.Count() {
+		dead = append(dead, readClaim(&d))
+		if d.Bad {
 			return nil, errDamaged
 		}
 	}
-	d = dec{b: counts}
-	d.byte()
-	w.lastID, w.lastSeq = int64(d.uint()), int64(d.uint()) //nolint:gosec // checked by the sum
+	d = packed.Reader{B: counts}
+	d.Byte()
+	w.lastID, w.lastSeq = int64(d.Uint()), int64(d.Uint()) //nolint:gosec // checked by the sum
 	for i := range w.counters.states {
-		w.counters.states[i] = int(d.int())
+		w.counters.states[i] = int(d.Int())
 	}
-	for send := range d.count() {
-		if n := int(d.int()); n != 0 {
+	for send := range d.Count() {
+		if n := int(d.Int()); n != 0 {
 			w.counters.sends.add(send, n)
 		}
 	}
-	if d.bad {
+	if d.Bad {
 		return nil, errDamaged
 	}
 	return dead, nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
 
 // A merchant is kept as JSON, sealed with a checksum; what its lane needs of it also lies packed beside it,
@@ -37,15 +38,15 @@ func unpackMerchant(b []byte) (m store.Merchant, err error) {
 
 // pack packs what the lane needs of its merchant.
 func packLane(m *store.Merchant) []byte {
-	e := enc{}
-	e.byte(1)
-	e.uint(uint64(m.Revision))    //nolint:gosec // counts
-	e.uint(uint64(m.MaxInflight)) //nolint:gosec // counts
-	e.uint(math.Float64bits(m.RatePerSecond))
-	e.bool(m.Paused)
-	e.time(m.PausedUntil, 0)
-	e.bool(m.Blocked)
-	return sealed(e.b)
+	e := packed.Writer{}
+	e.Byte(1)
+	e.Uint(uint64(m.Revision))    //nolint:gosec // counts
+	e.Uint(uint64(m.MaxInflight)) //nolint:gosec // counts
+	e.Uint(math.Float64bits(m.RatePerSecond))
+	e.Bool(m.Paused)
+	e.Time(m.PausedUntil, 0)
+	e.Bool(m.Blocked)
+	return sealed(e.B)
 }
 
 // unpack reads it; nil is a deleted merchant.
@@ -58,16 +59,16 @@ func (l *lane) unpack(b []byte) error {
 	if err != nil {
 		return err
 	}
-	d := dec{b: b[1:]}
-	l.revision, l.max = int64(d.uint()), d.count() //nolint:gosec // checked by the sum
-	l.rate = math.Float64frombits(d.uint())
-	l.paused = d.bool()
+	d := packed.Reader{B: b[1:]}
+	l.revision, l.max = int64(d.Uint()), d.Count() //nolint:gosec // checked by the sum
+	l.rate = math.Float64frombits(d.Uint())
+	l.paused = d.Bool()
 	l.until = 0
-	if until := d.time(0); !until.IsZero() {
+	if until := d.Time(0); !until.IsZero() {
 		l.until = (until.UnixNano() + 999) / 1000
 	}
-	l.blocked = d.bool()
-	if d.bad {
+	l.blocked = d.Bool()
+	if d.Bad {
 		return errDamaged
 	}
 	return nil
@@ -310,6 +311,13 @@ func (mc *merchantCache) drop(mchID string) {
 	defer mc.mu.Unlock()
 	mc.gen++
 	delete(mc.by, mchID)
+}
+
+func (mc *merchantCache) clear() {
+	mc.mu.Lock()
+	defer mc.mu.Unlock()
+	mc.gen++
+	clear(mc.by)
 }
 
 // keep takes a merchant in; a full cache loses an eighth, whichever.

@@ -11,6 +11,8 @@ import (
 const (
 	metaSending = "sending"
 	metaTokens  = "tokens"
+
+	appPrefix = "app." // of what Meta and SetMeta keep
 )
 
 func readMeta(ctx context.Context, c *conn, key string) (value string, err error) {
@@ -28,7 +30,7 @@ func writeMeta(c *conn, key, value string) error {
 // the database as a whole, such as the check value of the master key.
 func (s *Store) Meta(ctx context.Context, key string) (value string, err error) {
 	err = s.read(ctx, func(ctx context.Context, c *conn) error {
-		value, err = readMeta(ctx, c, "app."+key)
+		value, err = readMeta(ctx, c, appPrefix+key)
 		return err
 	})
 	return value, err
@@ -40,7 +42,7 @@ func (s *Store) SetMeta(ctx context.Context, key, value string) error {
 		if err := w.begin(); err != nil {
 			return err
 		}
-		return writeMeta(w.c, "app."+key, value)
+		return writeMeta(w.c, appPrefix+key, value)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
 
 // readers is a small pool of connections that only read. A reader sees what is committed, as of when its
@@ -78,7 +79,11 @@ func (s *Store) Get(ctx context.Context, id string) (n store.Notification, as []
 		return n, nil, store.ErrNotFound
 	}
 	err = s.read(ctx, func(ctx context.Context, c *conn) error {
-		r, err := s.readRow(ctx, c, at.UnixMicro())
+		key, err := s.locate(ctx, c, id, at.UnixMicro())
+		if err != nil {
+			return err
+		}
+		r, err := s.readRow(ctx, c, key)
 		if err != nil {
 			return err
 		}
@@ -229,7 +234,7 @@ func settled(a *record, n *store.Notification) store.Settled {
 // whatever else is taken for a cursor is told from one.
 func cursor(kind string, n int64) string {
 	text := kind + strconv.FormatInt(n, 36)
-	return text + strconv.FormatInt(int64(sumOf([]byte(text))%36_000+cursorCheckMin), 36)
+	return text + strconv.FormatInt(int64(packed.Sum([]byte(text))%36_000+cursorCheckMin), 36)
 }
 
 const (

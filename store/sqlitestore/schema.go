@@ -11,7 +11,7 @@ import (
 // n is the narrow table: one small row a notification with everything that changes. Lists filter it, claims
 // and settlements rewrite it, forty rows lie on a page. body holds what is frozen at accept, written once.
 // Both have the microsecond of acceptance as their key, which the notify_id carries, so a look-up by
-// notify_id needs no index.
+// notify_id needs no index. (Notifications that were moved in may lie a little behind it: see moved.go.)
 //
 // A list by merchant goes along n_mch, which has every row but those that are claimed by the write that
 // accepts them (they are in memory) and those held for their own address (n_held).

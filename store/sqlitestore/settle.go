@@ -52,9 +52,13 @@ func (w *writer) settle(s *store.Settlement) error {
 	if err != nil {
 		return nil //nolint:nilerr // never given out, so never claimed
 	}
-	c := w.claims.of(at.UnixMicro())
+	id, err := w.locate(s.NotifyID, at.UnixMicro())
+	if err != nil {
+		return err
+	}
+	c := w.claims.of(id)
 	if c == nil || c.Token != s.Token || c.NotifyID != s.NotifyID {
-		return w.settleLate(s, at.UnixMicro())
+		return w.settleLate(s, id)
 	}
 	w.release(c)
 	if err := w.apply(c.r, c.l, s.Outcome); err != nil {
@@ -102,6 +106,10 @@ func (w *writer) record(r *row, a *store.Attempt, n int) error {
 		return err
 	}
 	rec := record{Attempt: *a, prev: r.lastSeq, state: r.n.State, next: r.n.NextAt}
+	return w.append(r, &rec, n)
+}
+
+func (w *writer) append(r *row, rec *record, n int) error {
 	rec.N = n
 	if len(rec.Reply) > store.ReplyBytesKept {
 		rec.Reply = rec.Reply[:store.ReplyBytesKept]
@@ -157,15 +165,18 @@ func (w *writer) loadWhole(id int64) (*row, error) {
 // sweep turns claims whose lease ran out into interrupted attempts.
 func (w *writer) sweep() (int, error) {
 	lost := w.claims.expired(w.now)
+	return len(lost), w.interrupt(lost, "the claim's lease ran out before the attempt was settled")
+}
+
+func (w *writer) interrupt(lost []*claim, detail string) error {
 	for _, c := range lost {
 		w.release(c)
-		out := c.Interrupt(w.time(), "the claim's lease ran out before the attempt was settled")
-		if err := w.apply(c.r, c.l, out); err != nil {
-			return 0, err
+		if err := w.apply(c.r, c.l, c.Interrupt(w.time(), detail)); err != nil {
+			return err
 		}
 		w.touch(c.l)
 	}
-	return len(lost), nil
+	return nil
 }
 
 // recover records the claims of a dead process as interrupted attempts: it held the lock that we hold now.
@@ -233,12 +244,14 @@ func (s *Store) change(
 		return out, store.ErrNotFound
 	}
 	err = s.do(ctx, func(w *writer) error {
-		c := w.claims.of(at.UnixMicro())
+		key, err := w.locate(id, at.UnixMicro())
+		if err != nil {
+			return err
+		}
 		var r *row
-		var err error
-		if c != nil {
+		if c := w.claims.of(key); c != nil {
 			r = c.r
-		} else if r, err = w.loadWhole(at.UnixMicro()); err != nil {
+		} else if r, err = w.loadWhole(key); err != nil {
 			return err
 		}
 		if r == nil || r.n.NotifyID != id {

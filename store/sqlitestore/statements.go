@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"paynotify/store"
+	"paynotify/store/packed"
 )
 
 // statements are those of the hot path, prepared at start.
@@ -130,7 +131,7 @@ func (w *writer) loadVerified(id int64) (*row, error) {
 	return w.readRow(w.st.whole, id, func(r *row, rs *rows) error {
 		bad := r.scan(rs, w.mchID, w.words)
 		body := rs.blob(9)
-		if bad == nil && bodySum(sumOf(body), &r.n) != r.bodySum {
+		if bad == nil && bodySum(packed.Sum(body), &r.n) != r.bodySum {
 			bad = errDamaged
 		}
 		if unpacked := unpackBody(body, &r.n); bad == nil {

@@ -37,6 +37,8 @@ type Options struct {
 	// Fatal is called once, from a goroutine of the store, when a commit failed in a way that leaves unknown
 	// what is on disk. From then on nothing is acknowledged. The process should end with status 74.
 	Fatal func(error)
+	// ForMigration opens the store to move it (see store.Mover), also one that is marked as moved.
+	ForMigration bool
 	// Point is called at named points on the way; crash tests die there. nil = never.
 	Point func(name string)
 }
@@ -64,6 +66,8 @@ type Store struct {
 	check   chan struct{} // asks the checkpointer to look
 	gate    chan func()   // what the writer runs between two transactions
 	pruned  atomic.Int64  // Prune goes on from here
+
+	movedUpTo atomic.Int64 // no row above it has a notify_id of another store; see moved.go
 }
 
 // statusBoard is what readers may know of the writer without asking it.
@@ -81,7 +85,7 @@ var (
 
 // Open opens or creates the database file and takes the right to serve it. Every claim that the last process
 // left is recorded as an interrupted attempt before Open returns. It fails with an InUseError, a
-// NewerSchemaError, or whatever the file system says.
+// NewerSchemaError, a store.MovedError, a store.MigratingError, or whatever the file system says.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxInflightDefault <= 0 {
 		o.MaxInflightDefault = maxInflightDefault
@@ -138,6 +142,9 @@ func (s *Store) start(ctx context.Context) (err error) {
 			err = errors.Join(err, c.close())
 		}
 	}()
+	if err := errors.Join(s.checkMarks(c), s.loadMoved(c)); err != nil {
+		return err
+	}
 	if err := s.w.load(); err != nil {
 		return err
 	}

@@ -51,10 +51,14 @@ type writer struct {
 	counters counters
 	lanes    map[string]*lane
 	byNum    map[int64]*lane
-	highest  int64              // number of a lane
-	ghosts   map[candidate]bool // what a damaged due index names wrongly
-	timers   laneHeap
-	ready    laneQueue
+	highest  int64 // number of a lane
+
+	highestID string // highest notify_id…
+	highestAt int64  // …when lastID was this; see moved.go
+
+	ghosts map[candidate]bool // what a damaged due index names wrongly
+	timers laneHeap
+	ready  laneQueue
 
 	dead    []liveClaim // claims of the last process, until recover has dealt with them
 	loaded  bool        // load has run before

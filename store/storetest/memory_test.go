@@ -311,6 +311,9 @@ func (m *memory) Wakes(_ context.Context, limit int) (store.Wakes, error) {
 		case at.After(w.Now) || len(w.Lanes) == limit:
 			next(at)
 		default:
+			if !m.awake[lane].IsZero() {
+				w.Lost++
+			}
 			m.turn++
 			m.named[lane] = m.turn
 			m.awake[lane] = w.Now.Add(store.AwakeLeaseMax)

@@ -79,8 +79,10 @@ func wakesAfterRun(e *env) {
 func wakesAwakeLease(e *env) {
 	e.merchant("m1", nil)
 	e.add("m1", 3)
-	for range 3 { // the wake is lost each time
-		e.wakesNames("m1")
+	for lost := range 3 { // the wake is lost each time
+		if w := e.wakesNames("m1"); w.Lost != min(lost, 1) {
+			e.Fatalf("after %d lost wakes: %d lanes were marked awake and never run", lost, w.Lost)
+		}
 		w := e.wakesNames()
 		e.later(w, w.Now.Add(store.AwakeLeaseMax))
 		e.Advance(store.AwakeLeaseMax + tick)

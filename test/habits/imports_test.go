@@ -59,12 +59,21 @@ var importRules = []importRule{
 		reason: "it knows contracts, not backends: a store or queue is chosen in cmd",
 	},
 	{
-		dir: "store/sqlitestore", ours: []string{"store"}, others: []string{"modernc.org/sqlite"},
+		dir: "store/packed", strict: true,
+		reason: "how records are packed is shared by the stores, and knows none of them",
+	},
+	{
+		dir: "store/sqlitestore", ours: []string{"store", "store/packed"}, others: []string{"modernc.org/sqlite"},
 		reason: "a store knows no metrics, no queue and no other store; a decorator measures it",
 	},
 	{
-		dir: "store/redisstore", ours: []string{"store"}, others: []string{"github.com/redis/go-redis"},
+		dir: "store/redisstore", ours: []string{"store", "store/packed"},
+		others: []string{"github.com/redis/go-redis"},
 		reason: "a store knows no metrics, no queue and no other store; a decorator measures it",
+	},
+	{
+		dir: "store/migrate", ours: []string{"store"}, strict: true,
+		reason: "it moves between stores of any kind: whatever one of them needs stands in store.Mover",
 	},
 	{
 		dir: "queue/localqueue", ours: []string{"queue"}, strict: true,
@@ -112,7 +121,7 @@ var nobody = map[string]string{
 }
 
 // core lists the packages that read no clock, no network and no files: the same input gives the same bytes.
-var core = []string{"retry", "signer", "signer/keyring", "profile", "store"}
+var core = []string{"retry", "signer", "signer/keyring", "profile", "store", "store/packed"}
 
 var notInCore = []string{"net", "net/http", "os", "os/exec", "syscall", "io/ioutil"}
 
