@@ -1,0 +1,93 @@
+-- list finds notifications by the partitions of their lanes, newest first. It looks at whole lanes, and at no
+-- more of them than it can in a short time: the next call goes on behind the last one.
+-- ARGV:  2 mch_id of the only lane to look at, empty = all
+--        3 place to go on behind, see lanes_after                 4 digits of the states that match
+--        5, 6 verdict and reason as they stand in the name of a partition, empty = any
+--        7 held: empty, true, false or a reason                   8 microsecond not to go below
+--        9 microsecond not to go above                           10 notify_id that they must be below
+--       11 how many at most
+-- Reply: now, where to go on (empty = that was all), then notify_ids. Those held for their own address stand
+-- among those that are not held.
+local gone = emptied()
+if gone then return gone end
+local only, place, digits, verdict, reason, held = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local floor, top, below, most = tonumber(ARGV[8]), ARGV[9], ARGV[10], tonumber(ARGV[11])
+local WORK = 1000 -- commands and entries, about a millisecond, after which no lane is begun
+local FIRST = 8   -- entries taken of a partition before it is known whether more are needed
+local halted, found, work = stopped(), {}, 0
+
+-- cut leaves the newest. What is older than the last of them is not looked at any more.
+local function cut()
+  table.sort(found)
+  local kept = {}
+  for i = #found, math.max(1, #found - most + 1), -1 do kept[#kept + 1] = found[i] end
+  found = kept
+  if #found == most then floor = math.max(floor, tonumber(string.sub(found[most], 1, 10), 36)) end
+end
+
+-- take takes the newest of a sorted set.
+local function take(key)
+  local from, step, taken = 0, FIRST, 0
+  while taken < most do
+    local got = redis.call('ZREVRANGEBYSCORE', key, top, int(floor), 'LIMIT', from, step)
+    work = work + 1 + #got
+    for _, id in ipairs(got) do
+      if id < below then
+        found[#found + 1] = id
+        taken = taken + 1
+      end
+    end
+    if #found >= 2 * most then cut() end
+    if #got < step then return end
+    from, step = from + step, math.min(2 * step, most)
+  end
+end
+
+-- pending says which of a lane's pending ones match: all, own (those held for their own address) or none.
+local function pending(L)
+  local why = ''
+  if halted then
+    why = 'sending_paused'
+  elseif paused(L) then
+    why = 'merchant_paused'
+  elseif L.bl then
+    why = 'address_blocked'
+  end
+  if held == 'true' then return why ~= '' and 'all' or 'own' end
+  if held == 'false' then return why == '' and 'all' or 'none' end
+  if held == '' or held == why then return 'all' end
+  return held == 'address_blocked' and why == '' and 'own' or 'none'
+end
+
+local function visit(mch)
+  local L = view(mch)
+  work = work + 1
+  if L.la > 0 and L.la < floor then return end
+  local which = pending(L)
+  if which == 'own' then take(P .. 'b:' .. mch) end
+  for part in parts(L) do
+    local state, v, r = string.sub(part, 1, 1), string.sub(part, 2, 2), string.sub(part, 3, 3)
+    local matches = string.find(digits, state, 1, true) and (state ~= '0' or which == 'all')
+    if matches and (verdict == '' or verdict == v) and (reason == '' or reason == r) then
+      take(key_of(L, part))
+    end
+  end
+end
+
+local go_on = ''
+if only ~= '' then
+  visit(only)
+else
+  local some, more = lanes_after(place)
+  for i, name in ipairs(some) do
+    visit(string.sub(name, 2))
+    if i < #some and work >= WORK or i == #some and more then
+      go_on = name
+      break
+    end
+  end
+end
+cut()
+local out = {now, go_on}
+for i, id in ipairs(found) do out[i + 2] = id end
+return out
