@@ -72,7 +72,7 @@ func (d *Dispatcher) mayStillSend(h *held) error {
 	switch {
 	case h.age() >= d.Timeout:
 		return errLate
-	case !d.gate.open():
+	case !d.gate.open(h.MchID):
 		return errGate
 	}
 	return nil

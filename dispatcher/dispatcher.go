@@ -63,7 +63,8 @@ type Dispatcher struct {
 	metrics  *metrics
 	nudged   chan struct{} // capacity 1: the waker should look now
 	nextWake atomic.Int64  // unix ns of the instant the waker sleeps towards
-	gate     gate          // closed while results cannot be recorded
+	gate     *gate         // closed while results cannot be recorded
+	turns    turns
 
 	interrupt context.Context // done: attempts in flight stop now
 	stopAll   context.CancelFunc
@@ -87,6 +88,7 @@ func New(o Options) *Dispatcher {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Dispatcher{Options: o, nudged: make(chan struct{}, 1)}
+	d.gate = newGate(o.Store)
 	d.metrics = newMetrics(o.Registerer, o.Store)
 	d.Store = measured{o.Store, d.metrics}
 	d.slots = newSlots(o.Workers)

@@ -36,10 +36,10 @@ func (d *Dispatcher) Accept(ctx context.Context, ns []store.Notification) ([]sto
 // even the first finds one, it takes them all as they are.
 func (d *Dispatcher) places(ns []store.Notification, patience time.Time) []store.Incoming {
 	items := make([]store.Incoming, 0, len(ns))
-	open := d.gate.open()
-	soon := open && d.slots.takeSoon(ns[0].MchID, time.Until(patience))
+	soon := d.gate.open(ns[0].MchID) && d.slots.takeSoon(ns[0].MchID, time.Until(patience))
 	for i := range ns {
-		want := open && (i == 0 && soon || i > 0 && d.slots.take(ns[i].MchID, 1) == 1)
+		want := i == 0 && soon ||
+			i > 0 && d.gate.open(ns[i].MchID) && d.slots.take(ns[i].MchID, 1) == 1
 		if soon && !want {
 			break
 		}

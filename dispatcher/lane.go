@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"paynotify/store"
@@ -41,7 +42,7 @@ func (h *held) age() time.Duration {
 // by the settlement of one of its attempts, one that found no free worker when there is one, any other by the
 // waker.
 func (d *Dispatcher) runLane(ctx context.Context, lane string) {
-	if ctx.Err() != nil || !d.gate.open() {
+	if ctx.Err() != nil || !d.gate.pass(lane) {
 		return
 	}
 	places := d.slots.takeOrStarve(lane, claimMax)
@@ -94,7 +95,7 @@ func (d *Dispatcher) start(h held) {
 		point("claimed")
 		o := d.isolated(&h)
 		d.metrics.inflight.Dec()
-		d.wakeStarved(d.slots.judge(h.MchID))
+		d.again(d.slots.judge(h.MchID))
 		if d.settle(&h, o) {
 			point("committed")
 			d.report(&h, o)
@@ -105,11 +106,26 @@ func (d *Dispatcher) start(h held) {
 }
 
 // giveBack frees places of the lane that were taken and not used.
-func (d *Dispatcher) giveBack(lane string, n int) { d.wakeStarved(d.slots.giveBack(lane, n)) }
+func (d *Dispatcher) giveBack(lane string, n int) { d.again(d.slots.giveBack(lane, n)) }
 
-// wakeStarved hands out a lane that had found no place; empty is none.
-func (d *Dispatcher) wakeStarved(lane string) {
-	if lane != "" {
-		d.wake(lane)
+// again gives a turn to a lane that this process has in hand: one that had found no free worker, or one at
+// its cap of which an attempt has ended. The queue is for lanes that any process may take. Empty is none.
+func (d *Dispatcher) again(lane string) {
+	if lane == "" || !d.turns.begin(lane) {
+		return
 	}
+	go func() {
+		d.turns.end(lane)
+		d.runLane(d.interrupt, lane)
+	}()
 }
+
+// turns are the lanes that are about to have a turn outside the queue, each once.
+type turns struct{ lanes sync.Map }
+
+func (t *turns) begin(lane string) bool {
+	_, pending := t.lanes.LoadOrStore(lane, true)
+	return !pending
+}
+
+func (t *turns) end(lane string) { t.lanes.Delete(lane) }

@@ -15,24 +15,27 @@ var eight = []time.Duration{
 }
 
 func TestTheWholeScheduleThenExhausted(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, w *world) {
-		w.answer = func(*world, string, int, post) reply { return says("fail") }
-		w.merchant(store.Merchant{MchID: "m1"})
-		accepted := time.Since(w.began)
-		id := w.accept("m1", "1")[0]
-		w.pass(48 * time.Hour)
-		checkInstants(t, w.seen(), accepted, eight)
-		n, attempts := w.get(id)
-		if n.State != store.Exhausted || n.NotifyCount != 8 || !n.NextAt.IsZero() || len(attempts) != 8 {
-			t.Errorf("%s after %d sends and %d attempts, next %v", n.State, n.NotifyCount, len(attempts), n.NextAt)
+	t.Run("embedded", func(t *testing.T) { inVirtualTime(t, theWholeSchedule) })
+	t.Run("redis and asynq", func(t *testing.T) { inVirtualTimeWith(t, onRedis, theWholeSchedule) })
+}
+
+func theWholeSchedule(t *testing.T, w *world) {
+	w.answer = func(*world, string, int, post) reply { return says("fail") }
+	w.merchant(store.Merchant{MchID: "m1"})
+	accepted := time.Since(w.began)
+	id := w.accept("m1", "1")[0]
+	w.pass(26 * time.Hour) // and none after the last one
+	checkInstants(t, w.seen(), accepted, eight)
+	n, attempts := w.get(id)
+	if n.State != store.Exhausted || n.NotifyCount != 8 || !n.NextAt.IsZero() || len(attempts) != 8 {
+		t.Errorf("%s after %d sends and %d attempts, next %v", n.State, n.NotifyCount, len(attempts), n.NextAt)
+	}
+	for i, a := range attempts {
+		if a.N != i+1 || a.Send != i+1 || !a.Charged || a.Reason != store.AckMismatch {
+			t.Errorf("attempt %d: %+v", i+1, a)
 		}
-		for i, a := range attempts {
-			if a.N != i+1 || a.Send != i+1 || !a.Charged || a.Reason != store.AckMismatch {
-				t.Errorf("attempt %d: %+v", i+1, a)
-			}
-		}
-		checkSameness(t, w.seen())
-	})
+	}
+	checkSameness(t, w.seen())
 }
 
 func TestAnAckAtSendNEndsIt(t *testing.T) {

@@ -33,10 +33,10 @@ func (d *Dispatcher) settle(h *held, o store.Outcome) bool {
 	one := []store.Settlement{{NotifyID: h.NotifyID, MchID: h.MchID, Token: h.Token, Outcome: o}}
 	ready, err := d.Store.Settle(ctx, one)
 	if err == nil {
-		d.wakeAll(ready)
+		d.runAll(ready)
 		return true
 	}
-	d.gate.shut()
+	d.gate.shut(h.MchID)
 	d.Log.Error("outcome cannot be recorded, sending stops until it is", "notify_id", h.NotifyID, "err", err)
 	for wait := settleRetryMin; err != nil; wait = min(2*wait, settleRetryMax) {
 		select {
@@ -46,12 +46,19 @@ func (d *Dispatcher) settle(h *held, o store.Outcome) bool {
 		}
 		ready, err = d.Store.Settle(ctx, one)
 	}
-	d.wakeAll(ready)
-	if d.gate.settled() {
+	d.runAll(ready)
+	if open, lanes := d.gate.settled(h.MchID); open {
 		d.Log.Info("outcomes are recorded again, sending goes on")
+		d.runAll(lanes)
 		d.Nudge()
 	}
 	return true
+}
+
+func (d *Dispatcher) runAll(lanes []string) {
+	for _, lane := range lanes {
+		d.again(lane)
+	}
 }
 
 // report tells metrics and log about a settled attempt.

@@ -3,12 +3,16 @@ package dispatcher
 import (
 	"context"
 	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	// wakesMax lanes are named at a time, so that the first of 10,000 need not wait for the last.
 	wakesMax = 256
+	// wakersMax lanes are given to the queue at the same time.
+	wakersMax = 32
 	// storeRetry is how long the waker waits when the store does not answer.
 	storeRetry = time.Second
 )
@@ -34,7 +38,7 @@ func (d *Dispatcher) wakeLanes(ctx context.Context) {
 
 // wakeDue wakes every lane that has work now and tells how long there will be no more.
 func (d *Dispatcher) wakeDue(ctx context.Context) time.Duration {
-	if !d.gate.open() {
+	if d.gate.shutForAll() {
 		return storeRetry
 	}
 	for {
@@ -46,6 +50,7 @@ func (d *Dispatcher) wakeDue(ctx context.Context) time.Duration {
 			return storeRetry
 		}
 		d.metrics.recovered.Add(float64(w.Recovered))
+		d.metrics.lostWakes.Add(float64(w.Lost))
 		d.wakeAll(w.Lanes)
 		switch {
 		case len(w.Lanes) >= wakesMax:
@@ -65,10 +70,19 @@ func (d *Dispatcher) wake(lane string) {
 	}
 }
 
+// wakeAll wakes many lanes, a few at a time: a queue may be a round trip away, and one that is slow for some
+// lanes must not keep the others waiting.
 func (d *Dispatcher) wakeAll(lanes []string) {
-	for _, lane := range lanes {
-		d.wake(lane)
+	var wakers sync.WaitGroup
+	next := atomic.Int64{}
+	for range min(wakersMax, len(lanes)) {
+		wakers.Go(func() {
+			for i := next.Add(1); int(i) <= len(lanes); i = next.Add(1) {
+				d.wake(lanes[i-1])
+			}
+		})
 	}
+	wakers.Wait()
 }
 
 // wakeBy makes the waker look again no later than at the given instant.

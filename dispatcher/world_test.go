@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,11 +24,26 @@ import (
 	"paynotify/dispatcher"
 	"paynotify/dispatcher/egress"
 	"paynotify/profile"
+	"paynotify/queue"
 	"paynotify/queue/localqueue"
 	"paynotify/signer/keyring"
 	"paynotify/store"
 	"paynotify/store/sqlitestore"
 )
+
+// pair is a store with its queue. open may be called again after both were closed: it finds what was there.
+type pair struct {
+	open func(w *world) (store.Store, queue.Queue)
+}
+
+// embedded is the pair of one process.
+var embedded = pair{func(w *world) (store.Store, queue.Queue) {
+	s, err := sqlitestore.Open(context.Background(), sqlitestore.Options{Path: filepath.Join(w.dir, "world.db")})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s, localqueue.New()
+}}
 
 // world is the whole engine in virtual time: the real store, queue, dispatcher and HTTP client; only the wire
 // is a net.Pipe, behind which a merchant answers as it is told.
@@ -42,12 +58,14 @@ type world struct {
 
 	registry *prometheus.Registry
 
-	store  *sqlitestore.Store
-	d      *dispatcher.Dispatcher
-	client *egress.Client
-	stop   context.CancelFunc
-	ended  chan error
-	conns  sync.WaitGroup
+	pair    pair
+	store   store.Store
+	closers []func() // of what the pair needs besides, the last one first
+	d       *dispatcher.Dispatcher
+	client  *egress.Client
+	stop    context.CancelFunc
+	ended   chan error
+	conns   sync.WaitGroup
 
 	mu    sync.Mutex
 	posts []post
@@ -101,7 +119,7 @@ func inVirtualTimeWith(t *testing.T, prepare func(w *world), test func(t *testin
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, dir: dir, ring: ring, began: time.Now(), counts: make(map[string]int)}
+		w := &world{t: t, dir: dir, pair: embedded, ring: ring, began: time.Now(), counts: make(map[string]int)}
 		w.answer = func(*world, string, int, post) reply { return success() }
 		if prepare != nil {
 			prepare(w)
@@ -110,6 +128,9 @@ func inVirtualTimeWith(t *testing.T, prepare func(w *world), test func(t *testin
 		defer func() {
 			w.shutdown()
 			w.conns.Wait()
+			for _, c := range slices.Backward(w.closers) {
+				c()
+			}
 		}()
 		test(t, w)
 	})
@@ -118,10 +139,7 @@ func inVirtualTimeWith(t *testing.T, prepare func(w *world), test func(t *testin
 // start opens the store and runs a dispatcher on it.
 func (w *world) start() {
 	w.t.Helper()
-	s, err := sqlitestore.Open(context.Background(), sqlitestore.Options{Path: filepath.Join(w.dir, "world.db")})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	s, q := w.pair.open(w)
 	w.store = s
 	rules := egress.Rules{}
 	w.client = egress.New(egress.Options{Rules: rules, Dial: w.dial})
@@ -138,7 +156,7 @@ func (w *world) start() {
 	}
 	w.registry = prometheus.NewRegistry()
 	w.d = dispatcher.New(dispatcher.Options{
-		Store: parts.store, Queue: localqueue.New(), Ring: w.ring, Rules: &rules, Client: parts.client,
+		Store: parts.store, Queue: q, Ring: w.ring, Rules: &rules, Client: parts.client,
 		Registerer: w.registry,
 		Workers:    64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
 		PollMax: 12 * time.Hour, // nothing may depend on polling
