@@ -32,6 +32,7 @@ type Options struct {
 	UserAgent          string                              // as requests have it; empty = "paynotify"
 	MaxInflightDefault int                                 // shown for merchants that set none; 0 = 16
 	Ready              func() (reasons, warnings []string) // besides what the store says; nil = nothing
+	NotYet             func() error                        // why the store may not be used yet; nil = it may
 	Metrics            http.Handler                        // of /metrics; nil = there is none here
 	Registerer         prometheus.Registerer               // for the metrics of accepting; nil = not shown
 	Log                *slog.Logger                        // nil = silent
@@ -52,6 +53,7 @@ type API struct {
 	mux     *http.ServeMux
 	huma    huma.API
 	ready   func() (reasons, warnings []string)
+	notYet  func() error
 	metrics http.Handler
 	ingest  *ingest
 	askers  *askers
@@ -76,6 +78,9 @@ func New(o Options) *API {
 	if o.Ready == nil {
 		o.Ready = func() (reasons, warnings []string) { return nil, nil }
 	}
+	if o.NotYet == nil {
+		o.NotYet = func() error { return nil }
+	}
 	if o.Version == "" {
 		o.Version = "dev"
 	}
@@ -85,8 +90,8 @@ func New(o Options) *API {
 			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
 		},
 		Auth: NewAuthenticator(o.AdminKey),
-		mux:  http.NewServeMux(), ready: o.Ready, metrics: o.Metrics, ingest: newIngest(o.Registerer),
-		askers: newAskers(o.Now), done: make(chan struct{}),
+		mux:  http.NewServeMux(), ready: o.Ready, notYet: o.NotYet, metrics: o.Metrics,
+		ingest: newIngest(o.Registerer), askers: newAskers(o.Now), done: make(chan struct{}),
 		trouble: rate.Sometimes{First: 100, Interval: time.Second},
 	}
 	a.declare(o.Version)
@@ -166,7 +171,7 @@ func (a *API) readiness(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(h.Err, store.ErrFull):
 		v.Reasons = append(v.Reasons, "the store is full")
 	case h.Err != nil:
-		v.Reasons = append(v.Reasons, "the store cannot commit")
+		v.Reasons = append(v.Reasons, "the store cannot commit: "+h.Err.Error())
 	default:
 		v.Warnings = append(v.Warnings, h.Warnings...)
 		if sending, err := a.Service.Store.Sending(ctx); err == nil && sending.Paused {

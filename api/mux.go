@@ -51,6 +51,9 @@ func (a *API) keyed(handle http.HandlerFunc) http.HandlerFunc {
 		if p == nil {
 			p = checkQuery(r)
 		}
+		if err := a.notYet(); p == nil && err != nil {
+			p = tooEarly(err)
+		}
 		if p != nil {
 			p.write(w)
 			return

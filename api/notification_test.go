@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -341,6 +342,51 @@ func TestBackup(t *testing.T) {
 	// A store without a backup of its own says so.
 	w = newWorld(t, func(o *api.Options) { o.Store = struct{ store.Store }{o.Store} })
 	w.call("GET", "/v1/backup", "").problem(409, "backup-unsupported")
+}
+
+// TestNotYet: while the store may not be used nothing under /v1 reaches it; without a key nobody learns so.
+func TestNotYet(t *testing.T) {
+	why := errors.New("waits for Redis")
+	w := newWorld(t, func(o *api.Options) { o.NotYet = func() error { return why } })
+	for _, request := range []string{
+		"GET /v1/merchants", "POST /v1/notifications", "POST /v1/notifications/batch", "GET /v1/backup",
+		"PUT /v1/sending",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		r := w.call(method, path, "")
+		r.problem(503, "storage-unavailable")
+		if r.header.Get("Retry-After") != "1" || strings.Contains(r.body, "unknown") {
+			t.Errorf("%s: %v %s", request, r.header, r.body)
+		}
+	}
+	w.call("GET", "/v1/merchants", "", "Authorization:").problem(401, "unauthorized")
+	if status := w.call("GET", "/healthz", "").status; status != 200 {
+		t.Errorf("/healthz: %d", status)
+	}
+	why = nil
+	w.call("GET", "/v1/merchants", "").want(200)
+}
+
+// sick is a store that cannot commit.
+type sick struct {
+	store.Store
+
+	err error
+}
+
+func (s sick) Health(context.Context) store.Health { return store.Health{Err: s.err} }
+
+func TestReadinessSaysWhatTheStoreSays(t *testing.T) {
+	for err, want := range map[error]string{
+		fmt.Errorf("%w: connection refused", store.ErrUnavailable): "connection refused",
+		store.ErrFull: "the store is full",
+	} {
+		w := newWorld(t, func(o *api.Options) { o.Store = sick{o.Store, err} })
+		v := w.call("GET", "/readyz", "").want(503)
+		if reasons, _ := v["reasons"].([]any); len(reasons) != 1 || !strings.Contains(fmt.Sprint(reasons), want) {
+			t.Errorf("%v: got %v, want one with %q", err, v["reasons"], want)
+		}
+	}
 }
 
 func TestHealthAndReadiness(t *testing.T) {

@@ -170,6 +170,13 @@ func unavailable(err error) *Problem {
 	return p.with("Retry-After", strconv.Itoa(wait))
 }
 
+// tooEarly is the answer before the store may be used: unlike unavailable it knows that nothing was done.
+func tooEarly(why error) *Problem {
+	p := problem(SlugUnavailable, "The server waits for its store; nothing was done. Repeat the request.")
+	p.cause = why
+	return p.with("Retry-After", strconv.Itoa(retryAfterSeconds))
+}
+
 // asProblem turns any error into what the caller may see.
 func asProblem(err error) *Problem {
 	var p *Problem

@@ -87,7 +87,8 @@ func (s *Service) Backup(ctx context.Context, w io.Writer) error {
 	}
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		return problem(SlugNoBackup, "This store has its own means of backup; use them.")
+		return problem(SlugNoBackup, "This store is on Redis, which makes its own backups: copy its AOF or "+
+			"RDB files, or keep a replica. Keep the master key too.")
 	case err != nil:
 		return fromStore(err)
 	}

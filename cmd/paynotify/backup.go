@@ -21,7 +21,9 @@ func newBackupCommand() *cobra.Command {
 		Long: `Copy the store of the running server into a file, consistent and while it works. A server that is
 started on the copy has sending stopped, until "paynotify sending start".
 
-The copy has the merchants' keys only as sealed bytes: keep the master key too, elsewhere.`,
+The copy has the merchants' keys only as sealed bytes: keep the master key too, elsewhere.
+
+A store on Redis is backed up by Redis: copies of its AOF or RDB files, or a replica.`,
 		Example: "  paynotify backup /backup/paynotify-2026-11-21.db",
 		Args:    needs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

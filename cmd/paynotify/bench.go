@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,10 +20,12 @@ import (
 // benchOptions are the flags of `bench`.
 type benchOptions struct {
 	scenarios []string
+	store     string
 	rounds    int
 	messages  int64
 	conns     int
 	pending   int64
+	due       int64
 	json      bool
 }
 
@@ -40,57 +44,53 @@ type bench struct {
 
 	ctx      context.Context //nolint:containedctx // the run is the context
 	dir      string
+	place    benchPlace
+	redis    *benchRedis // the place, when it is a Redis
+	wants    benchWants
 	receiver *benchReceiver
+	engines  []*benchEngine // of the scenario that runs
 	out      io.Writer
 	progress io.Writer
 }
 
-// benchScenario is one question to the machine.
-type benchScenario struct {
-	name, asks string
-	run        func(b *bench) error
-}
-
-var benchScenarios = []benchScenario{
-	{"throughput", "notifications/s and CPU, beside a bare loop that only signs and POSTs", (*bench).throughput},
-	{"merchants", "the same with 1 and with 100 merchants", (*bench).merchantCounts},
-	{"rsa", "what an RSA2 signature adds", (*bench).rsa},
-	{"latency", "accept to receive at 50/s", (*bench).latency},
-	{"backlog", "throughput and memory with many pending notifications in the store", (*bench).backlog},
-	{"retries", "how late retries start at half the capacity", (*bench).retries},
-	{"isolation", "what merchants that hang do to the others", (*bench).isolation},
-}
-
 func newBenchCommand() *cobra.Command {
 	o := benchOptions{}
-	names := make([]string, len(benchScenarios))
 	var long strings.Builder
 	long.WriteString("Measures this machine with a producer, a merchant and the engine (a child process with\n" +
 		"the default configuration on a temporary store), beside a bare loop that signs and POSTs the\n" +
-		"same requests to the same merchant and keeps nothing. Runs are interleaved, medians are printed.\n\n")
-	for i, s := range benchScenarios {
-		names[i] = s.name
+		"same requests to the same merchant and keeps nothing. Runs are interleaved, medians are printed.\n" +
+		"With --store the store is a Redis: a database that is empty, and is emptied again at the end.\n\n")
+	for _, s := range benchScenarios {
 		fmt.Fprintf(&long, "  %-12s %s\n", s.name, s.asks)
 	}
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure notifications/s, CPU and lateness on this machine", Long: long.String(),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.json, _ = cmd.Flags().GetBool("json")
+			o.json = wantsJSON(cmd)
 			return runBench(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.scenarios, "scenario", names, "what to measure")
+	f.StringSliceVar(&o.scenarios, "scenario", nil,
+		"what to measure (default: all that suit the store, but fsync)")
+	f.StringVar(&o.store, "store", "", "a Redis with an empty database, redis://HOST:PORT/DB or "+
+		"redis-cluster://HOST:PORT (default: a temporary file)")
 	f.IntVar(&o.rounds, "rounds", 3, "interleaved runs; the median counts")
 	f.Int64Var(&o.messages, "messages", 60000, "notifications in one run")
 	f.IntVar(&o.conns, "connections", 64, "connections of the producer")
-	f.Int64Var(&o.pending, "pending", 1_000_000, "notifications in the store for the backlog scenario")
+	f.Int64Var(&o.pending, "pending", 0, "notifications in the store for the backlog scenario "+
+		"(default 1000000, in Redis 500000)")
+	f.Int64Var(&o.due, "due", 100_000, "notifications due at one instant, and in memory")
 	cmd.AddCommand(newBenchBareCommand())
 	return cmd
 }
 
-func runBench(ctx context.Context, o benchOptions, out, progress io.Writer) error {
+func runBench(ctx context.Context, o benchOptions, out, progress io.Writer) (err error) {
+	chosen, err := chooseScenarios(o.scenarios, isRedisURL(o.store))
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "paynotify-bench-")
 	if err != nil {
 		return err
@@ -102,19 +102,41 @@ func runBench(ctx context.Context, o benchOptions, out, progress io.Writer) erro
 	}
 	defer receiver.close()
 	b := &bench{benchOptions: o, ctx: ctx, dir: dir, receiver: receiver, out: out, progress: progress}
-	fmt.Fprintf(progress, "%d processors, %s, %d messages a run, %d connections, %d rounds\n",
-		runtime.NumCPU(), runtime.Version(), o.messages, o.conns, o.rounds)
-	for _, name := range o.scenarios {
-		i := slices.IndexFunc(benchScenarios, func(s benchScenario) bool { return s.name == name })
-		if i < 0 {
-			return fmt.Errorf("unknown scenario %q", name)
-		}
-		fmt.Fprintf(progress, "%s: %s\n", name, benchScenarios[i].asks)
-		if err := benchScenarios[i].run(b); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	if err := b.settleDown(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.place.leave()) }()
+	fmt.Fprintf(progress, "%d processors, %s, %s, %d messages a run, %d connections, %d rounds\n",
+		runtime.NumCPU(), runtime.Version(), b.place.describe(), o.messages, o.conns, o.rounds)
+	for _, s := range chosen {
+		fmt.Fprintf(progress, "%s: %s\n", s.name, s.asks)
+		if err := b.scenario(s); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
+}
+
+// scenario runs one. When it fails, what the engines have logged is the best hint.
+func (b *bench) scenario(s benchScenario) error {
+	err := s.run(b)
+	if err != nil && b.ctx.Err() == nil {
+		for _, e := range b.engines {
+			text, _ := os.ReadFile(e.logs.Name())
+			fmt.Fprintf(b.progress, "the engine's log ends:\n%s\n", lastLines(string(text)))
+		}
+	}
+	return errors.Join(err, b.end())
+}
+
+// end stops the engines of a scenario and removes what they stored.
+func (b *bench) end() error {
+	var errs []error
+	for _, e := range b.engines {
+		errs = append(errs, e.stop())
+	}
+	b.engines = nil
+	return errors.Join(append(errs, b.place.clear())...)
 }
 
 // say prints one figure.
@@ -127,13 +149,18 @@ func (b *bench) say(scenario, figure string, value float64, unit, note string) {
 	fmt.Fprintf(b.out, "%-12s %-34s %10.2f %-4s %s\n", f.Scenario, f.Figure, f.Value, f.Unit, f.Note)
 }
 
-// engine starts the engine on a store of its own (or one that was prepared under this name).
+// engine starts the engine on the store of that name; in Redis there is but one.
 func (b *bench) engine(name string) (*benchEngine, error) {
-	dir := b.dir + "/" + name
+	dir := filepath.Join(b.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return startBenchEngine(b.ctx, dir)
+	e, err := startBenchEngine(b.ctx, dir, b.place.store(name))
+	if err != nil {
+		return nil, err
+	}
+	b.engines = append(b.engines, e)
+	return e, nil
 }
 
 // merchants registers n merchants and returns their mch_ids. extra overrides members.
@@ -161,36 +188,44 @@ func (b *bench) merchants(
 type benchRun struct {
 	perSecond float64       // delivered
 	cpuEach   time.Duration // of the engine
+	storeEach time.Duration // of the store's own process, if it has one
 }
 
 // benchBatchConns keep 200 notifications under way, which is what the workers hold. More would measure an
 // overload: a backlog, in which every notification costs a claim of its own.
 const benchBatchConns = 2
 
-// measure sends n notifications and waits until they are delivered and settled.
-func (b *bench) measure(e *benchEngine, mchs []string, batch int, n int64) (benchRun, error) {
+// measure sends n notifications and waits until they are delivered.
+func (b *bench) measure(e *benchEngine, mchs []string, batch int, n int64) (r benchRun, err error) {
 	load := &benchLoad{addr: e.addr, path: "/v1/notifications", batch: batch, mchs: mchs}
 	conns := b.conns
 	if batch > 1 {
 		load.path, conns = "/v1/notifications/batch", benchBatchConns
 	}
-	before, err := e.cpu()
+	engineCPU, storeCPU, err := b.cpu(e)
 	if err != nil {
-		return benchRun{}, err
+		return r, err
 	}
 	had, began := b.receiver.received.Load(), time.Now()
 	if err := load.run(n, conns, 0); err != nil {
-		return benchRun{}, err
+		return r, err
 	}
 	if got := b.receiver.await(had, n, time.Minute); got < n {
-		return benchRun{}, fmt.Errorf("%d of %d delivered", got, n)
+		return r, fmt.Errorf("%d of %d delivered", got, n)
 	}
-	took := time.Since(began)
-	after, err := e.cpu()
-	if err != nil {
-		return benchRun{}, err
+	r.perSecond = float64(n) / time.Since(began).Seconds()
+	engineNow, storeNow, err := b.cpu(e)
+	r.cpuEach, r.storeEach = (engineNow-engineCPU)/time.Duration(n), (storeNow-storeCPU)/time.Duration(n)
+	return r, err
+}
+
+// cpu is the CPU time that the engine has used, and the store's own process.
+func (b *bench) cpu(e *benchEngine) (engine, place time.Duration, err error) {
+	if engine, err = e.cpu(); err != nil || b.redis == nil {
+		return engine, 0, err
 	}
-	return benchRun{float64(n) / took.Seconds(), (after - before) / time.Duration(n)}, nil
+	place, err = b.redis.cpu(b.ctx)
+	return engine, place, err
 }
 
 func median[T int | int64 | float64 | time.Duration](xs []T) T {

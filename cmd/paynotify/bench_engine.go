@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,9 +29,9 @@ type benchEngine struct {
 	logs *os.File
 }
 
-// startBenchEngine starts `paynotify serve` on a database in dir with the default configuration, except that
-// loopback merchants are allowed.
-func startBenchEngine(ctx context.Context, dir string) (*benchEngine, error) {
+// startBenchEngine starts `paynotify serve` on a store with the default configuration, except that loopback
+// merchants are allowed. Its log goes into dir.
+func startBenchEngine(ctx context.Context, dir, store string) (*benchEngine, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -37,8 +41,8 @@ func startBenchEngine(ctx context.Context, dir string) (*benchEngine, error) {
 		return nil, err
 	}
 	//nolint:gosec // this very binary
-	cmd := exec.CommandContext(ctx, self, "serve", "--dev", "--listen", "127.0.0.1:0",
-		"--store", "sqlite:"+filepath.Join(dir, "bench.db"))
+	cmd := exec.CommandContext(ctx, self, "serve", "--dev", "--listen", "127.0.0.1:0")
+	cmd.Env = benchEnv(store)
 	cmd.Stderr = logs
 	endWithUs(cmd)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -63,14 +67,33 @@ func startBenchEngine(ctx context.Context, dir string) (*benchEngine, error) {
 	return nil, fmt.Errorf("the engine did not start: %s", lastLines(string(text)))
 }
 
+// benchEnv is our environment without what configures another paynotify. The store is not on the command
+// line, which every user of the machine can see: its URL may have a password.
+func benchEnv(store string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PAYNOTIFY_") })
+	env = append(env, "PAYNOTIFY_STORE="+store)
+	if isRedisURL(store) {
+		env = append(env, "PAYNOTIFY_MASTER_KEY="+benchMasterKey())
+	}
+	return env
+}
+
+// benchMasterKey is the same for every engine of a run, because they may share a store.
+var benchMasterKey = sync.OnceValue(func() string {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	return hex.EncodeToString(key[:])
+})
+
 func lastLines(s string) string { return s[max(0, len(s)-2000):] }
 
-// stop ends the engine as an operator would.
+// stop ends the engine as an operator would. It may be called again.
 func (e *benchEngine) stop() error {
-	defer e.logs.Close() //nolint:errcheck // only a log
-	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+	if e.cmd.ProcessState != nil {
+		return nil
 	}
+	defer e.logs.Close()                      //nolint:errcheck // only a log
+	_ = e.cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
 	return e.cmd.Wait()
 }
 
@@ -122,14 +145,30 @@ func (e *benchEngine) addMerchant(m map[string]any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.Post("http://"+e.addr+"/v1/merchants", "application/json", bytes.NewReader(text))
+	return e.call(http.MethodPost, "/v1/merchants", text)
+}
+
+// sending turns the switch that stops all sending.
+func (e *benchEngine) sending(on bool) error {
+	text := fmt.Sprintf(`{"paused":%t,"reason":"bench"}`, !on)
+	return e.call(http.MethodPut, "/v1/sending", []byte(text))
+}
+
+// call makes one request to the API; that something is there already is no error.
+func (e *benchEngine) call(method, path string, body []byte) error {
+	req, err := http.NewRequest(method, "http://"+e.addr+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 && resp.StatusCode != http.StatusConflict {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return fmt.Errorf("merchant %v: %s: %s", m["mch_id"], resp.Status, said)
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, said)
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type benchLoad struct {
 	path  string
 	batch int // notifications per request; 1 = POST /v1/notifications
 	mchs  []string
+	keys  string       // put before the running number it makes an idempotency key; empty = none
+	pad   string       // one more parameter, to reach a size
 	sent  atomic.Int64 // notifications answered with 2xx
 	next  atomic.Int64
 }
@@ -35,8 +37,15 @@ const benchParams = `{"trade_no":"2026112122001004330000121536","buyer_id":"2088
 
 func (l *benchLoad) item(b *bytes.Buffer) {
 	i := l.next.Add(1)
-	fmt.Fprintf(b, `{"mch_id":"%s","out_trade_no":"%s","params":%s}`,
-		l.mchs[int(i)%len(l.mchs)], orderNo(i), benchParams)
+	fmt.Fprintf(b, `{"mch_id":"%s","out_trade_no":"%s",`, l.mchs[int(i)%len(l.mchs)], orderNo(i))
+	if l.keys != "" {
+		fmt.Fprintf(b, `"idempotency_key":"%s%d",`, l.keys, i)
+	}
+	params := benchParams
+	if l.pad != "" {
+		params = benchParams[:len(benchParams)-1] + `,"passback_params":"` + l.pad + `"}`
+	}
+	fmt.Fprintf(b, `"params":%s}`, params)
 }
 
 func (l *benchLoad) body(b *bytes.Buffer, n int) {

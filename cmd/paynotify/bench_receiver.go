@@ -18,6 +18,7 @@ import (
 //
 //	/ok     acknowledges
 //	/twice  refuses the first POST of a notify_id and acknowledges the second
+//	/refuse never acknowledges
 //	/hang   never answers
 type benchReceiver struct {
 	url      string
@@ -44,6 +45,7 @@ func newBenchReceiver() (*benchReceiver, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ok", func(w http.ResponseWriter, q *http.Request) { r.receive(w, q, false) })
 	mux.HandleFunc("/twice", func(w http.ResponseWriter, q *http.Request) { r.receive(w, q, true) })
+	mux.HandleFunc("/refuse", r.refuse)
 	mux.HandleFunc("/hang", func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })
 	r.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go r.server.Serve(l) //nolint:errcheck // ends with Close
@@ -64,6 +66,14 @@ func (r *benchReceiver) receive(w http.ResponseWriter, q *http.Request, twice bo
 	}
 	w.Header().Set("Content-Type", "text/plain")
 	_, _ = io.WriteString(w, answer)
+	r.received.Add(1)
+}
+
+func (r *benchReceiver) refuse(w http.ResponseWriter, q *http.Request) {
+	if _, err := io.Copy(io.Discard, io.LimitReader(q.Body, benchBodyBytesMax)); err != nil {
+		return
+	}
+	_, _ = io.WriteString(w, "fail")
 	r.received.Add(1)
 }
 

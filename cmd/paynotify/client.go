@@ -191,6 +191,8 @@ func (c *client) refusal(resp *http.Response) error {
 		}
 	}
 	switch {
+	case said.Slug() == api.SlugNoBackup:
+		p.code = exitConfig // trying again would not help
 	case p.code == exitAuth && c.token == "":
 		p.do = "set PAYNOTIFY_TOKEN to a key of this server"
 	case p.code == exitAuth:

@@ -42,6 +42,8 @@ type Config struct {
 
 	// Dev lifts the address and port rules of egress. Only the flag --dev sets it.
 	Dev bool `mapstructure:"-"`
+	// AllowVolatile starts on a Redis that may lose what was accepted. Only --allow-volatile-redis sets it.
+	AllowVolatile bool `mapstructure:"-"`
 }
 
 // DispatcherConfig bounds what is sent at the same time, and how long one send may take.
@@ -202,17 +204,18 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 	}
 	c, warnings, err := parseConfig(file, text, environ, flags)
 	info, statErr := os.Stat(file)
-	if statErr == nil && info.Mode().Perm()&0o007 != 0 && holdsSecrets(file, text) {
+	if statErr == nil && info.Mode().Perm()&0o007 != 0 && holdsSecrets(file, text, c.Store) {
 		warnings = append(warnings, "everybody on this machine can read the secrets in "+file+"; chmod 600 it")
 	}
 	return c, warnings, err
 }
 
-// holdsSecrets reports whether a configuration file has a key in it.
-func holdsSecrets(file string, text []byte) bool {
+// holdsSecrets reports whether a configuration file has a key in it, or the store's password.
+func holdsSecrets(file string, text []byte, store string) bool {
 	found := &faults{origin: map[string]string{}}
 	checkFile(file, text, found)
-	return found.origin["auth.admin_key"] != "" || found.origin["master_key"] != ""
+	password := found.origin["store"] != "" && isRedisURL(store) && strings.Contains(store, "@")
+	return password || found.origin["auth.admin_key"] != "" || found.origin["master_key"] != ""
 }
 
 func readConfigFile(file string) ([]byte, error) {

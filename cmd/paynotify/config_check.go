@@ -14,6 +14,7 @@ import (
 
 	"paynotify/dispatcher/egress"
 	"paynotify/signer/keyring"
+	"paynotify/store/redisstore"
 )
 
 // Bounds of the configuration. They keep a slip of the hand from becoming an outage.
@@ -32,9 +33,7 @@ const (
 func (c *Config) check(found *faults) (warnings []string) {
 	c.unsupported(found)
 	checkHostPort(found, "listen", c.Listen)
-	if _, err := storePath(c.Store); err != nil && !isRedisURL(c.Store) {
-		found.add("store", "%s", err)
-	}
+	c.checkStore(found)
 	within(found, "dispatcher.workers", c.Dispatcher.Workers, 1, workersMax)
 	within(found, "dispatcher.max_inflight_per_merchant", c.Dispatcher.MaxInflight, 1, inflightMax)
 	if t := c.Dispatcher.Timeout; t < timeoutMin || t > timeoutMax {
@@ -70,9 +69,6 @@ func (c *Config) unsupported(found *faults) {
 			found.add(key, cure)
 		}
 	}
-	if isRedisURL(c.Store) {
-		found.add("store", "Redis is not in this version; use sqlite:FILE")
-	}
 	refuse("egress.proxy", c.Egress.Proxy != "")
 	refuse("auth.rate_per_second", c.Auth.RatePerSecond != 0)
 	refuse("metrics.merchants", c.Metrics.Merchants != 0)
@@ -80,7 +76,25 @@ func (c *Config) unsupported(found *faults) {
 	refuse("callback.secret", c.Callback.Secret != "")
 	refuse("notices.url", c.Notices.URL != "")
 	refuse("notices.secret", c.Notices.Secret != "")
-	refuse("redis.wait_replicas", c.Redis.WaitReplicas != 0)
+}
+
+// checkStore looks at the store's URL and at what holds for one kind of store only.
+func (c *Config) checkStore(found *faults) {
+	var err error
+	if isRedisURL(c.Store) {
+		err = redisstore.CheckURL(c.Store)
+	} else {
+		_, err = storePath(c.Store)
+	}
+	if err != nil {
+		found.add("store", "%s", strings.TrimPrefix(err.Error(), "store: "))
+	}
+	switch n := c.Redis.WaitReplicas; {
+	case n < 0:
+		found.add("redis.wait_replicas", "want 0 or more, have %d", n)
+	case n > 0 && !isRedisURL(c.Store):
+		found.add("redis.wait_replicas", "is for a store on Redis; remove the key, or set store to a redis:// URL")
+	}
 }
 
 func (c *Config) checkEgress(found *faults) {
@@ -208,9 +222,14 @@ func checkHostPort(found *faults, key, value string) {
 	}
 }
 
+// redisSchemes name a store on Redis; with an s after redis the connections use TLS.
+var redisSchemes = []string{
+	"redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster",
+}
+
 func isRedisURL(store string) bool {
 	scheme, _, _ := strings.Cut(store, ":")
-	return slices.Contains([]string{"redis", "rediss", "redis-sentinel", "redis-cluster"}, scheme)
+	return slices.Contains(redisSchemes, scheme)
 }
 
 // storePath is the file of an embedded store.
@@ -218,7 +237,8 @@ func storePath(store string) (string, error) {
 	scheme, path, found := strings.Cut(store, ":")
 	switch {
 	case !found || scheme != "sqlite":
-		return "", fmt.Errorf("want sqlite:FILE, like sqlite:paynotify.db; have %q", redactURL(store))
+		return "", fmt.Errorf("want sqlite:FILE, like sqlite:paynotify.db, or a redis:// URL; have %q",
+			redactURL(store))
 	case path == "" || strings.HasPrefix(path, ":memory:"):
 		return "", fmt.Errorf("want a file after sqlite:, like sqlite:paynotify.db; have %q", store)
 	case strings.HasPrefix(path, "//"):
@@ -234,6 +254,14 @@ func redactURL(text string) string {
 		return "…" + text[i:]
 	}
 	return text
+}
+
+// storeName is the store as logs may show it: of a Redis neither user nor password.
+func storeName(store string) string {
+	if isRedisURL(store) {
+		return redisstore.Redacted(store)
+	}
+	return store
 }
 
 func parseCIDR(text string) (netip.Prefix, error) {

@@ -10,7 +10,9 @@ import (
 // configDocs says in one line what each key is for. Sections have a line where their name does not say it.
 var configDocs = map[string]string{
 	"listen": "Where the API listens, HOST:PORT; port 0 takes a free one.",
-	"store":  "Where everything is kept: sqlite:FILE, one file for one process.",
+	"store": "Where everything is kept: sqlite:FILE, one file for one process; or Redis, for many processes: " +
+		"redis://HOST:PORT/DB, redis-sentinel://HOST,HOST/DB?master=NAME, redis-cluster://HOST,HOST, with " +
+		"rediss for redis over TLS, with USER:PASSWORD@ in front of the hosts where one is needed.",
 
 	"dispatcher.workers": "Sends at the same time, over all merchants.",
 	"dispatcher.timeout": "The longest that one send may take, up to the last byte of the reply.",
@@ -30,7 +32,7 @@ var configDocs = map[string]string{
 	"auth.rate_per_second": "Requests that one key may make in a second, 0 = no limit; not in this version.",
 
 	"master_key": "Seals the merchants' keys at rest: 32 bytes in base64, or 64 hex digits. Without one a key " +
-		"is made beside the embedded store.",
+		"is made beside the embedded store; with Redis it is required: openssl rand -base64 32 makes one.",
 	"master_key_file": "A file with the master key, instead; of several lines the first seals, all open.",
 
 	"retention":           "How long a notification is kept after it became final.",
@@ -48,7 +50,8 @@ var configDocs = map[string]string{
 	"notices.url":     "Where to POST; not in this version.",
 	"notices.secret":  "Signs it; not in this version.",
 
-	"redis.wait_replicas": "Replicas that must have a notification before it is accepted; not in this version.",
+	"redis":               "For a store on Redis.",
+	"redis.wait_replicas": "Replicas that must have a notification before it is accepted, 0 = none.",
 
 	"log.level":  "debug, info, warn or error. Failed sends are logged at info, acknowledged ones at debug.",
 	"log.format": "text, json, or auto: coloured text on a terminal, otherwise json.",

@@ -154,10 +154,6 @@ func TestConfigRefuses(t *testing.T) {
 		{"host bits", "egress: {deny_cidrs: [10.0.0.1/8]}\n", "", "write 10.0.0.0/8"},
 		{"no ports", "egress: {ports: []}\n", "", "nothing could be sent"},
 		{"port 0", "egress: {ports: [0]}\n", "", "want 1 to 65535, have 0"},
-		{"store without scheme", "store: paynotify.db\n", "", "want sqlite:FILE"},
-		{"store with slashes", "store: sqlite://paynotify.db\n", "", "want sqlite:FILE"},
-		{"store in memory", `store: "sqlite::memory:"`, "", "want a file"},
-		{"password in a store", "store: postgres://u:hunter2@h/x\n", "", `have "…@h/x"`},
 		{"two admin keys", "auth: {admin_key: a, admin_key_file: /f}\n", "", "keep one"},
 		{"admin key with a blank", `auth: {admin_key: "a b"}`, "", "visible ASCII"},
 		{"bad master key", "master_key: abc\n", "", "master_key (c.yaml:1)"},
@@ -168,31 +164,54 @@ func TestConfigRefuses(t *testing.T) {
 		{"unknown variable", "", "PAYNOTIFY_LISTN=x", `PAYNOTIFY_LISTN: did you mean "PAYNOTIFY_LISTEN"?`},
 		{"empty variable", "", "PAYNOTIFY_AUTH_ADMIN_KEY=", "PAYNOTIFY_AUTH_ADMIN_KEY: set but empty"},
 		{"bad variable", "", "PAYNOTIFY_DISPATCHER_WORKERS=many", "workers (PAYNOTIFY_DISPATCHER_WORKERS)"},
-		{"redis", "store: redis://127.0.0.1:6379/0\n", "", "Redis is not in this version"},
 		{"proxy", "egress: {proxy: 'http://p:1'}\n", "", "egress.proxy (c.yaml:1): not in this version"},
 		{"rate", "auth: {rate_per_second: 5}\n", "", "auth.rate_per_second (c.yaml:1): not in this version"},
 		{"merchant metrics", "metrics: {merchants: 5}\n", "", "not in this version"},
 		{"callback", "callback: {url: 'https://x'}\n", "", "not in this version"},
 		{"notices", "notices: {secret: whsec_x}\n", "", "not in this version"},
-		{"replicas", "redis: {wait_replicas: 1}\n", "", "not in this version"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var environ []string
-			if tt.env != "" {
-				environ = append(environ, tt.env)
-			}
-			_, err := load(t, tt.yaml, environ...)
-			if err == nil {
-				t.Fatal("was accepted")
-			}
-			if got := why(t, err); !strings.Contains(got, tt.want) {
-				t.Errorf("got  %q\nwant %q in it", got, tt.want)
-			}
-			if strings.Contains(err.Error(), "hunter2") {
-				t.Error("shows a password")
-			}
-		})
+		refuses(t, tt.name, tt.yaml, tt.env, tt.want)
 	}
+}
+
+func TestConfigRefusesStores(t *testing.T) {
+	for _, tt := range []struct{ name, yaml, env, want string }{
+		{"store without scheme", "store: paynotify.db\n", "", "want sqlite:FILE"},
+		{"store with slashes", "store: sqlite://paynotify.db\n", "", "want sqlite:FILE"},
+		{"store in memory", `store: "sqlite::memory:"`, "", "want a file"},
+		{"password in a store", "store: postgres://u:hunter2@h/x\n", "", `have "…@h/x"`},
+		{"Redis without a host", "store: redis://\n", "", "store (c.yaml:1): "},
+		{"Redis database", "store: redis://127.0.0.1/x\n", "", "number of a database"},
+		{"Sentinel without a master", "store: redis-sentinel://u:hunter2@h1,h2\n", "", "?master=NAME"},
+		{"Redis parameter", "store: 'redis://:hunter2@h/0?pool=9'\n", "", "parameter"},
+		{"two hosts", "store: redis://h1,h2\n", "", "redis-sentinel:// or redis-cluster://"},
+		{"password in it", "store: redis:///hunter2@h\n", "", "store (c.yaml:1): "},
+		{"replicas of a file", "redis: {wait_replicas: 1}\n", "", "redis.wait_replicas (c.yaml:1): is for a store"},
+		{"replicas", "store: redis://h\nredis: {wait_replicas: -1}\n", "", "want 0 or more, have -1"},
+	} {
+		refuses(t, tt.name, tt.yaml, tt.env, tt.want)
+	}
+}
+
+// refuses checks that a file, or a variable, is refused with these words.
+func refuses(t *testing.T, name, yaml, env, want string) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		var environ []string
+		if env != "" {
+			environ = append(environ, env)
+		}
+		_, err := load(t, yaml, environ...)
+		if err == nil {
+			t.Fatal("was accepted")
+		}
+		if got := why(t, err); !strings.Contains(got, want) {
+			t.Errorf("got  %q\nwant %q in it", got, want)
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Error("shows a password")
+		}
+	})
 }
 
 func TestConfigAccepts(t *testing.T) {
@@ -221,6 +240,12 @@ func TestConfigAccepts(t *testing.T) {
 			"port 0 twice", "listen: 127.0.0.1:0\nmetrics: {listen: '127.0.0.1:0'}\n", "",
 			func(c Config) bool { return c.Metrics.Listen == "127.0.0.1:0" },
 		},
+		{
+			"Redis", "store: redis://h:1/2\nredis: {wait_replicas: 2}\nretention: {shrink: 1h}\n", "",
+			func(c Config) bool { return c.Redis.WaitReplicas == 2 && c.Retention.Shrink == time.Hour },
+		},
+		{"Sentinel", "store: redis-sentinel://a,b/0?master=m\n", "", func(Config) bool { return true }},
+		{"Cluster", "store: rediss-cluster://u:p@a:1,b:2\n", "", func(Config) bool { return true }},
 		{"variables of clients", "", "PAYNOTIFY_TOKEN=x", func(Config) bool { return true }},
 		{
 			"a person's alias", "listen: &here 127.0.0.1:0\nmetrics: {listen: *here}\n", "",
@@ -288,6 +313,12 @@ func TestConfigFileOnDisk(t *testing.T) {
 	if _, warnings, err := loadConfig(open, nil, nil); err != nil || len(warnings) != 1 {
 		t.Errorf("secrets that everybody can read: got %v, %v; want one warning", warnings, err)
 	}
+	if err := os.WriteFile(open, []byte("store: redis://:hunter2@127.0.0.1:1/0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, warnings, err := loadConfig(open, nil, nil); err != nil || len(warnings) != 1 {
+		t.Errorf("a password that everybody can read: got %v, %v; want one warning", warnings, err)
+	}
 	for _, bad := range []string{dir, filepath.Join(dir, "none.yaml")} {
 		_, _, err := loadConfig(bad, nil, nil)
 		if exitCode(t.Context(), err) != exitConfig || !strings.Contains(err.Error(), bad) {
@@ -323,6 +354,20 @@ func TestSample(t *testing.T) {
 	for _, k := range configKeys {
 		if configDocs[k.name] == "" {
 			t.Errorf("%s has no line in configDocs", k.name)
+		}
+	}
+}
+
+func TestStoreName(t *testing.T) {
+	for store, want := range map[string]string{
+		"sqlite:a@b.db":                    "sqlite:a@b.db",
+		"redis://u:hunter2@h:1/2":          "redis://h:1/2",
+		"redis-cluster://:hunter2@h1,h2:7": "redis-cluster://h1:6379,h2:7",
+		"redis-sentinel://hunter2@h/0?master=m&sentinel_password=hunter2": "redis-sentinel://h:26379/0?master=m",
+		"redis://:hunter/2@h": "redis://…",
+	} {
+		if got := storeName(store); got != want {
+			t.Errorf("%s: got %q, want %q", store, got, want)
 		}
 	}
 }
@@ -367,7 +412,10 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		// What is accepted is usable as it is.
-		if _, err := storePath(c.Store); err != nil || c.Dispatcher.Workers < 1 || len(c.Egress.Ports) == 0 {
+		if _, err := storePath(c.Store); err != nil && !isRedisURL(c.Store) {
+			t.Fatalf("accepted the store %s", c.Store)
+		}
+		if c.Dispatcher.Workers < 1 || len(c.Egress.Ports) == 0 {
 			t.Fatalf("accepted %+v", c)
 		}
 		c.rules(nil)

@@ -21,8 +21,6 @@ import (
 	"paynotify/api"
 	"paynotify/dispatcher"
 	"paynotify/dispatcher/egress"
-	"paynotify/queue/localqueue"
-	"paynotify/store/sqlitestore"
 )
 
 const (
@@ -31,19 +29,23 @@ const (
 	drainSends = 15 * time.Second
 	drainHTTP  = 2 * time.Second // requests in hand when sending has stopped
 	connsMax   = 4096            // of one listener: clients must not take the file descriptors of the sends
-	healthWait = 2 * time.Second // a store that takes longer to say how it is, is not well
 )
 
 // engine is everything that serve, demo and bench run: store, dispatcher and API, wired together.
 type engine struct {
 	URL        string // of the API, http://HOST:PORT
 	MetricsURL string // of the metrics when they have a listener of their own; else empty
-	Store      *sqlitestore.Store
+	Store      engineStore
 
 	cfg      Config
 	log      *slog.Logger
 	draining atomic.Bool
 	failed   chan error // what must end the process; the first one counts
+
+	backend  backend
+	keys     masterKeys
+	admitted chan struct{} // closed when the store is there and has been found to be ours; see admit.go
+	strange  atomic.Bool   // another process seals with a master key that this one does not have
 
 	dispatcher *dispatcher.Dispatcher
 	client     *egress.Client
@@ -51,29 +53,35 @@ type engine struct {
 	stopSends  context.CancelFunc
 	api        *api.API
 	servers    []*http.Server
-	chores     sync.WaitGroup // pruning
+	chores     sync.WaitGroup // pruning, a look at the keys
 	stopChores context.CancelFunc
 }
 
 // startEngine opens the store, listens and starts sending. It returns when the API answers. A *problem tells
 // what is wrong otherwise; nothing is left running then.
 func startEngine(ctx context.Context, cfg Config, log *slog.Logger) (*engine, error) {
-	e := &engine{cfg: cfg, log: log, failed: make(chan error, 1), dispatched: make(chan struct{})}
-	s, err := openStore(ctx, cfg, log, e.fail)
-	if err != nil {
+	e := &engine{
+		cfg: cfg, log: log, failed: make(chan error, 1), dispatched: make(chan struct{}),
+		admitted: make(chan struct{}),
+	}
+	var err error
+	if e.backend, err = openBackend(ctx, cfg, log, e.fail); err != nil {
 		return nil, err
 	}
-	e.Store = s
+	e.Store = e.backend.store
 	if err := e.start(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, e.backend.close())
 	}
 	return e, nil
 }
 
 // start does what startEngine does once the store is open.
 func (e *engine) start(ctx context.Context) error {
-	ring, err := openKeys(ctx, e.cfg, e.Store, e.log)
-	if err != nil {
+	var err error
+	if e.keys, err = loadKeys(ctx, e.cfg, e.Store, e.log); err != nil {
+		return err
+	}
+	if err := e.admitNow(ctx); err != nil {
 		return err
 	}
 	main, metrics, err := e.listen()
@@ -92,14 +100,15 @@ func (e *engine) start(ctx context.Context) error {
 		HeaderTimeout: headerTimeout(e.cfg.Dispatcher.Timeout),
 	})
 	e.dispatcher = dispatcher.New(dispatcher.Options{
-		Store: e.Store, Queue: localqueue.New(), Ring: ring, Rules: &rules, Client: e.client,
+		Store: e.Store, Queue: e.backend.queue, Ring: e.keys.Ring, Rules: &rules, Client: e.client,
 		Workers: e.cfg.Dispatcher.Workers, Timeout: e.cfg.Dispatcher.Timeout, Drain: drainSends,
-		Log: e.log, Registerer: registry,
+		PollMax: e.backend.poll, Log: e.log, Registerer: registry,
 	})
 	o := api.Options{
-		Store: e.dispatcher.Store, Intake: e.dispatcher, Ring: ring, Rules: &rules, UserAgent: userAgent,
-		AdminKey: string(e.cfg.Auth.AdminKey), MaxInflightDefault: e.cfg.Dispatcher.MaxInflight,
-		Ready: e.ready, Registerer: registry, Log: e.log, Version: version.Version,
+		Store: e.dispatcher.Store, Intake: e.dispatcher, Ring: e.keys.Ring, Rules: &rules,
+		UserAgent: userAgent, AdminKey: string(e.cfg.Auth.AdminKey),
+		MaxInflightDefault: e.cfg.Dispatcher.MaxInflight, Ready: e.ready, NotYet: e.notYet,
+		Registerer: registry, Log: e.log, Version: version.Version,
 	}
 	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	if metrics == nil {
@@ -131,20 +140,34 @@ func (e *engine) listen() (main, metrics net.Listener, err error) {
 	return main, metrics, nil
 }
 
-// run starts the dispatcher and the chores. They outlive ctx: Shutdown ends them in order.
+// run starts the dispatcher and the chores, which begin when the store is there. They outlive ctx: Shutdown
+// ends them in order.
 func (e *engine) run(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	sends, stopSends := context.WithCancel(ctx)
 	e.stopSends = stopSends
 	go func() {
 		defer close(e.dispatched)
-		if err := e.dispatcher.Run(sends); err != nil {
+		err := e.admit(sends)
+		if err == nil {
+			err = e.dispatcher.Run(sends)
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
 			e.fail(err)
 		}
 	}()
 	chores, stopChores := context.WithCancel(ctx)
 	e.stopChores = stopChores
-	e.chores.Go(func() { prune(chores, e.Store, e.cfg.Retention, e.log) })
+	e.chores.Go(func() {
+		select {
+		case <-chores.Done():
+		case <-e.admitted:
+			prune(chores, e.Store, e.cfg.Retention, e.log)
+		}
+	})
+	if e.backend.ready != nil {
+		e.chores.Go(func() { e.watchKeys(chores) })
+	}
 }
 
 // fail notes what must end the process.
@@ -179,6 +202,12 @@ func (e *engine) wait(ctx context.Context) error {
 
 // failure is the error of an engine that had to stop.
 func failure(err error) error {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if p := redisProblem(err); p != nil {
+		return p
+	}
 	return &problem{
 		code: exitIO, what: "paynotify had to stop", why: err.Error(),
 		do: "check the disk, then start again; what was accepted is kept",
@@ -190,13 +219,15 @@ func (e *engine) ready() (reasons, warnings []string) {
 	if e.draining.Load() {
 		reasons = append(reasons, "draining: this process is stopping")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
-	defer cancel()
-	h := e.Store.Health(ctx)
-	if h.Err != nil {
-		reasons = append(reasons, "store: "+h.Err.Error())
+	if err := e.notYet(); err != nil {
+		reasons = append(reasons, err.Error())
 	}
-	warnings = append(warnings, h.Warnings...)
+	if e.strange.Load() {
+		warnings = append(warnings, "master_key: another process seals with a key that this one does not have")
+	}
+	if e.cfg.AllowVolatile && isRedisURL(e.cfg.Store) {
+		warnings = append(warnings, "--"+volatileFlag+": Redis may be one that loses what was accepted")
+	}
 	if e.cfg.Dev {
 		warnings = append(warnings, "--dev: sends may reach loopback and private addresses")
 	}
@@ -220,7 +251,7 @@ func (e *engine) Shutdown() error {
 	e.stopChores()
 	e.chores.Wait()
 	e.client.Close()
-	return e.Store.Close()
+	return e.backend.close()
 }
 
 func (e *engine) serve(ln net.Listener, h http.Handler) {

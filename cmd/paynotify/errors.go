@@ -30,6 +30,9 @@ type problem struct {
 	what string // always
 	why  string // may be empty; may have several lines when several things are wrong
 	do   string // may be empty
+
+	// commands are what to type, each printed on a line of its own, as it is.
+	commands []string
 }
 
 func (p *problem) Error() string {
@@ -98,6 +101,9 @@ func report(w io.Writer, code int, err error) {
 	}
 	if p.do != "" {
 		fmt.Fprintf(w, "  do:  %s\n", p.do)
+	}
+	for _, command := range p.commands {
+		fmt.Fprintln(w, command)
 	}
 }
 

@@ -37,7 +37,9 @@ nothing. Exit code 0 when all is well, 65 when something is damaged, 75 while a 
 func fsck(cmd *cobra.Command, cfg Config) error {
 	path, err := storePath(cfg.Store)
 	if err != nil {
-		return err
+		p := usagef("fsck verifies an embedded store, and this one is on Redis")
+		p.do = "redis-check-aof and redis-check-rdb verify Redis's files; paynotify doctor checks how it is set up"
+		return p
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		p := &problem{code: exitNotFound, what: "there is no store " + path}

@@ -26,45 +26,84 @@ type metaStore interface {
 // one a line. Every one of these keys must be at hand: what it sealed stays sealed with it.
 const metaKeyCheck = "key_check"
 
-// openKeys loads the master key and makes sure that it is the one that the store's keys are sealed with. A
-// wrong key must not start: every send would fail, one by one.
-func openKeys(ctx context.Context, cfg Config, s metaStore, log *slog.Logger) (*keyring.Ring, error) {
-	kept, err := s.Meta(ctx, metaKeyCheck)
-	if err != nil {
-		return nil, &problem{code: exitIO, what: "cannot read the store", why: err.Error()}
-	}
-	checks := strings.Fields(kept)
+// masterKeys is the key ring of this process, and where it came from.
+type masterKeys struct {
+	*keyring.Ring
+
+	from string // the setting or the file, for errors
+}
+
+// loadKeys loads the master key. An embedded store that has sealed nothing yet gets one of its own.
+func loadKeys(ctx context.Context, cfg Config, s metaStore, log *slog.Logger) (masterKeys, error) {
+	k := masterKeys{from: "master_key"}
 	text := string(cfg.MasterKey)
-	from := "master_key"
 	if text == "" {
 		path, err := storePath(cfg.Store)
 		if err != nil {
-			return nil, err
+			return k, noMasterKey()
 		}
-		from = path + ".master_key"
-		if text, err = keyBeside(from, len(checks) == 0, log); err != nil {
-			return nil, err
+		kept, err := s.Meta(ctx, metaKeyCheck)
+		if err != nil {
+			return k, &problem{code: exitIO, what: "cannot read the store", why: err.Error()}
+		}
+		k.from = path + ".master_key"
+		if text, err = keyBeside(k.from, kept == "", log); err != nil {
+			return k, err
 		}
 	}
-	ring, err := keyring.Load(text)
+	var err error
+	if k.Ring, err = keyring.Load(text); err != nil {
+		what := "the master key in " + k.from + " cannot be used"
+		return k, &problem{code: exitConfig, what: what, why: err.Error()}
+	}
+	return k, nil
+}
+
+// noMasterKey is the refusal of a store that many processes share: a key that one of them made for itself
+// would be nobody else's.
+func noMasterKey() *problem {
+	return &problem{
+		code: exitConfig, what: "a store on Redis needs a master key",
+		why: "it encrypts the merchants' keys, and every process must have the same one",
+		do: "make one with: openssl rand -base64 32 — and give it to every process as master_key_file, " +
+			"master_key or PAYNOTIFY_MASTER_KEY; keep a copy of it",
+	}
+}
+
+// own makes sure that these are the keys that the store's are sealed with, and notes the one that seals from
+// now on. A wrong key must not start: every send would fail, one by one. What the store itself answers is
+// returned as it is.
+func (k masterKeys) own(ctx context.Context, s metaStore) error {
+	checks, err := k.known(ctx, s)
 	if err != nil {
-		what := "the master key in " + from + " cannot be used"
-		return nil, &problem{code: exitConfig, what: what, why: err.Error()}
+		return err
 	}
+	if now := k.Check(); !slices.Contains(checks, now) {
+		if err := s.SetMeta(ctx, metaKeyCheck, strings.Join(append(checks, now), "\n")); err != nil {
+			return fmt.Errorf("writing the master key's check value: %w", err)
+		}
+		// Another process may have noted another key in the same moment.
+		_, err = k.known(ctx, s)
+	}
+	return err
+}
+
+// known verifies that every key that sealed in the store is at hand, and returns their check values.
+func (k masterKeys) known(ctx context.Context, s metaStore) (checks []string, err error) {
+	kept, err := s.Meta(ctx, metaKeyCheck)
+	if err != nil {
+		return nil, fmt.Errorf("reading the master key's check value: %w", err)
+	}
+	checks = strings.Fields(kept)
 	for _, check := range checks {
-		if err := ring.VerifyCheck(check); err != nil {
+		if err := k.VerifyCheck(check); err != nil {
 			return nil, &problem{
-				code: exitConfig, what: "the master key in " + from + " is not the one of this store", why: err.Error(),
-				do: "give the key that was in use when the store was last served",
+				code: exitConfig, what: "the master key in " + k.from + " is not the one of this store",
+				why: err.Error(), do: "give the key that was in use when the store was last served",
 			}
 		}
 	}
-	if now := ring.Check(); !slices.Contains(checks, now) {
-		if err := s.SetMeta(ctx, metaKeyCheck, strings.Join(append(checks, now), "\n")); err != nil {
-			return nil, &problem{code: exitIO, what: "cannot write to the store", why: err.Error()}
-		}
-	}
-	return ring, nil
+	return checks, nil
 }
 
 // keyBeside reads the key file beside an embedded store, and makes one for a store that has none yet.

@@ -107,8 +107,9 @@ Start with "paynotify demo", then "paynotify serve --dev".`,
 	addAll(root, groupRun, newServeCommand(), newDemoCommand(), newListenCommand(), newBenchCommand())
 	addAll(root, groupUse, newMerchantCommand(), newSendCommand(), newShowCommand(), newListCommand(),
 		newTailCommand(), newResendCommand(), newSendingCommand())
-	addAll(root, groupCare, newHealthCommand(), newBackupCommand(), newFsckCommand(), newScheduleCommand(),
-		newVersionCommand(), newCompletionCommand())
+	addAll(root, groupCare, newHealthCommand(), newDoctorCommand(), newBackupCommand(), newFsckCommand(),
+		newMigrateCommand(),
+		newScheduleCommand(), newVersionCommand(), newCompletionCommand())
 	return root
 }
 

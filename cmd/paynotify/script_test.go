@@ -217,7 +217,9 @@ func poll(ts *testscript.TestScript, failure string, done func() bool) {
 
 // environment is the script's, as far as programs of ours look at it.
 func environment(ts *testscript.TestScript) (env []string) {
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PAYNOTIFY_SERVER", "PAYNOTIFY_TOKEN"} {
+	for _, name := range []string{
+		"PATH", "HOME", "TMPDIR", "PAYNOTIFY_SERVER", "PAYNOTIFY_TOKEN", "PAYNOTIFY_MASTER_KEY",
+	} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -23,6 +24,9 @@ func newServeCommand() *cobra.Command {
 		Short: "Run the engine: API, sending and metrics in one process",
 		Long: `Run the engine: API, sending and metrics in one process. It needs no configuration and no other
 service.
+
+With --store redis://… any number of processes share the work: each accepts, each sends, any may go. A Redis
+that is not there yet is waited for; one that would lose what was accepted is refused with the cure.
 
 SIGTERM or Ctrl-C stops it: /readyz says 503, sends in flight get up to 20 s, a second one ends it at once.
 
@@ -41,14 +45,24 @@ the key in capitals with _ for dots, lists by comma. Keys, defaults, meaning:
 	}
 	configFlags(c)
 	c.Flags().String("listen", "", "where the API listens, HOST:PORT; port 0 takes a free one")
-	c.Flags().Bool("dev", false, "for development: let sends reach loopback and private addresses and any port")
+	engineFlags(c)
 	return c
 }
+
+// engineFlags adds the flags that change what the engine allows.
+func engineFlags(c *cobra.Command) {
+	c.Flags().Bool("dev", false, "for development: let sends reach loopback and private addresses and any port")
+	c.Flags().Bool(volatileFlag, false,
+		"start on a Redis without AOF, or one that evicts: what was accepted may then be lost")
+}
+
+// volatileFlag is the override for a Redis that may lose what was accepted.
+const volatileFlag = "allow-volatile-redis"
 
 // configFlags adds the flags of commands that read the configuration.
 func configFlags(c *cobra.Command) {
 	c.Flags().String("config", "", "configuration file (YAML)")
-	c.Flags().String("store", "", "the store, sqlite:FILE")
+	c.Flags().String("store", "", "the store: sqlite:FILE, redis://HOST:PORT/DB, redis-sentinel://…, …")
 }
 
 // configOf loads the configuration that a command's flags ask for.
@@ -67,8 +81,13 @@ func configOf(cmd *cobra.Command) (Config, []string, error) {
 	if err != nil {
 		return Config{}, nil, err
 	}
-	if dev := cmd.Flags().Lookup("dev"); dev != nil {
-		cfg.Dev = dev.Value.String() == "true"
+	on := func(flag string) bool {
+		f := cmd.Flags().Lookup(flag)
+		return f != nil && f.Value.String() == "true"
+	}
+	cfg.Dev, cfg.AllowVolatile = on("dev"), on(volatileFlag)
+	if cfg.AllowVolatile && !isRedisURL(cfg.Store) {
+		warnings = append(warnings, "--"+volatileFlag+" does nothing with this store; it is for Redis")
 	}
 	return cfg, warnings, nil
 }
@@ -80,6 +99,9 @@ func serve(cmd *cobra.Command, cfg Config, warnings []string) error {
 	tuneMemory()
 	ctx := cmd.Context()
 	log := newLogger(cmd.ErrOrStderr(), cfg)
+	if isRedisURL(cfg.Store) {
+		log = log.With("node", nodeName())
+	}
 	e, err := startEngine(ctx, cfg, log)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -91,10 +113,22 @@ func serve(cmd *cobra.Command, cfg Config, warnings []string) error {
 	return e.wait(ctx)
 }
 
+// nodeName tells the processes that share a Redis apart in their logs.
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return host + ":" + strconv.Itoa(os.Getpid())
+}
+
 // announce says where the server is, what is unusual about it, and only then lets people on.
 func announce(cmd *cobra.Command, e *engine, warnings []string) {
 	if e.cfg.Dev {
 		e.log.Warn("--dev: sends may reach loopback and private addresses and any port; never in production")
+	}
+	if e.cfg.AllowVolatile && isRedisURL(e.cfg.Store) {
+		e.log.Warn("--" + volatileFlag + ": Redis may be one that loses what was accepted; never in production")
 	}
 	for _, w := range warnings {
 		e.log.Warn(w)
@@ -102,13 +136,12 @@ func announce(cmd *cobra.Command, e *engine, warnings []string) {
 	if e.cfg.Auth.AdminKey == "" {
 		e.log.Warn("no auth.admin_key: the API answers this machine only")
 	}
-	if s, err := e.Store.Sending(cmd.Context()); err == nil && s.Paused {
-		e.log.Warn(`sending is stopped; "paynotify sending start --reason …" starts it`, "reason", s.Reason,
-			"since", s.Since)
+	if err := e.notYet(); err != nil {
+		e.log.Warn("the store is not there: until it is, nothing is accepted or sent, and /readyz says why")
 	}
 	v := readVersion()
 	e.log.Info("serving", "url", e.URL, "metrics_url", cmp.Or(e.MetricsURL, e.URL+"/metrics"),
-		"store", e.cfg.Store, "version", v.Version, "revision", v.Revision)
+		"store", storeName(e.cfg.Store), "version", v.Version, "revision", v.Revision)
 	if wantsJSON(cmd) {
 		//nolint:errcheck // nobody reads it: see serve
 		json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"listening": e.URL})
