@@ -65,6 +65,7 @@ type Dispatcher struct {
 	nextWake atomic.Int64  // unix ns of the instant the waker sleeps towards
 	gate     *gate         // closed while results cannot be recorded
 	turns    turns
+	handing  sync.WaitGroup // turns of lanes outside the queue
 
 	interrupt context.Context // done: attempts in flight stop now
 	stopAll   context.CancelFunc
@@ -111,9 +112,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 	})
 	<-ctx.Done()
-	ended := d.slots.close()
+	ended, starved := d.slots.close()
+	for _, lane := range starved {
+		d.handBack(lane)
+	}
 	parts.Wait()
 	d.drain(ended)
+	d.handing.Wait()
 	return queueErr
 }
 

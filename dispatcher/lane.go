@@ -42,16 +42,21 @@ func (h *held) age() time.Duration {
 // by the settlement of one of its attempts, one that found no free worker when there is one, any other by the
 // waker.
 func (d *Dispatcher) runLane(ctx context.Context, lane string) {
-	if ctx.Err() != nil || !d.gate.pass(lane) {
+	if !d.gate.pass(lane) {
 		return
 	}
-	places := d.slots.takeOrStarve(lane, claimMax)
-	if places == 0 {
+	places, ok := d.slots.takeOrStarve(lane, claimMax)
+	switch {
+	case !ok:
+		d.handBack(lane)
+		return
+	case places == 0:
 		d.metrics.throttled.workers.Inc()
 		return
 	}
 	asked := time.Now()
-	claims, err := d.Store.Claim(ctx, lane, places, d.lease())
+	// A claim that this process asked for and did not wait for would be in nobody's hands.
+	claims, err := d.Store.Claim(context.WithoutCancel(ctx), lane, places, d.lease())
 	if err != nil {
 		d.Log.Warn("lane cannot claim", "mch_id", lane, "err", err)
 	}
@@ -114,10 +119,18 @@ func (d *Dispatcher) again(lane string) {
 	if lane == "" || !d.turns.begin(lane) {
 		return
 	}
-	go func() {
+	d.handing.Go(func() {
 		d.turns.end(lane)
 		d.runLane(d.interrupt, lane)
-	}()
+	})
+}
+
+// handBack gives a lane that will have no turn here, because this process stops, to the others: it is marked
+// awake, and nobody would look at it until the mark runs out.
+func (d *Dispatcher) handBack(lane string) {
+	if err := d.Queue.Wake(context.WithoutCancel(d.interrupt), lane); err != nil {
+		d.Log.Warn("no other process is told of a lane with work", "mch_id", lane, "err", err)
+	}
 }
 
 // turns are the lanes that are about to have a turn outside the queue, each once.

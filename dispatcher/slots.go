@@ -70,13 +70,15 @@ func (s *slots) takeSoon(lane string, within time.Duration) bool {
 	return false
 }
 
-// close gives no more places; the channel is closed when all that were given are back and settled.
-func (s *slots) close() <-chan struct{} {
+// close gives no more places; the channel is closed when all that were given are back and settled. The lanes
+// that had found no worker will find none here.
+func (s *slots) close() (idle <-chan struct{}, starved []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	s.idleLocked()
-	return s.idle
+	starved, s.starved = s.starved, nil
+	return s.idle, starved
 }
 
 func (s *slots) idleLocked() {
@@ -92,15 +94,19 @@ func (s *slots) take(lane string, want int) int {
 	return s.takeLocked(lane, want)
 }
 
-// takeOrStarve is take for a lane that has its turn: when it gets nothing, it is remembered.
-func (s *slots) takeOrStarve(lane string, want int) int {
+// takeOrStarve is take for a lane that has its turn: when it gets nothing, it is remembered. It is not ok
+// once no more places are given.
+func (s *slots) takeOrStarve(lane string, want int) (got int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	got := s.takeLocked(lane, want)
+	if s.closed {
+		return 0, false
+	}
+	got = s.takeLocked(lane, want)
 	if got == 0 && !slices.Contains(s.starved, lane) {
 		s.starved = append(s.starved, lane)
 	}
-	return got
+	return got, true
 }
 
 func (s *slots) takeLocked(lane string, want int) int {

@@ -12,7 +12,7 @@ func TestSlotsKeepTheLastHalfForQuickLanes(t *testing.T) {
 	if got := s.take("hangs", 100); got != 4 {
 		t.Fatalf("one lane got %d of 8 places, want the first half", got)
 	}
-	if got := s.takeOrStarve("hangs", 1); got != 0 {
+	if got, _ := s.takeOrStarve("hangs", 1); got != 0 {
 		t.Fatalf("a lane with 4 in flight got a place of the last half")
 	}
 	for _, lane := range []string{"a", "b"} {
@@ -30,7 +30,7 @@ func TestSlotsWakeStarvedLanesInTurn(t *testing.T) {
 	s.take("a", 1)
 	s.take("a", 1) // a second one: fewer than two in flight before it
 	for _, lane := range []string{"x", "y", "x"} {
-		if got := s.takeOrStarve(lane, 1); got != 0 {
+		if got, _ := s.takeOrStarve(lane, 1); got != 0 {
 			t.Fatalf("lane %s got a place that is taken", lane)
 		}
 	}
@@ -59,7 +59,7 @@ func TestSlotsSkipAStarvedLaneThatCouldNotUseThePlace(t *testing.T) {
 func TestSlotsCloseWaitsForAllPlaces(t *testing.T) {
 	s := newSlots(4)
 	s.take("m1", 2)
-	idle := s.close()
+	idle, _ := s.close()
 	if s.take("m2", 1) != 0 {
 		t.Error("a place after close")
 	}
@@ -73,10 +73,25 @@ func TestSlotsCloseWaitsForAllPlaces(t *testing.T) {
 	<-idle
 }
 
+func TestSlotsCloseNamesTheStarvedLanes(t *testing.T) {
+	s := newSlots(4)
+	s.take("m1", 2)
+	s.takeOrStarve("m1", 1)
+	if _, starved := s.close(); len(starved) != 1 || starved[0] != "m1" {
+		t.Errorf("starved at the end: %v, want m1", starved)
+	}
+	if _, ok := s.takeOrStarve("m2", 1); ok {
+		t.Error("a lane waits for a worker that will never be free")
+	}
+	if lane := s.giveBack("m1", 1); lane != "" {
+		t.Errorf("woke %s after the end", lane)
+	}
+}
+
 func TestSlotsCloseWaitsForWhatIsJudged(t *testing.T) {
 	s := newSlots(4)
 	s.take("m1", 1)
-	idle := s.close()
+	idle, _ := s.close()
 	s.judge("m1")
 	select {
 	case <-idle:

@@ -42,17 +42,18 @@ func (d *Dispatcher) wakeDue(ctx context.Context) time.Duration {
 		return storeRetry
 	}
 	for {
-		w, err := d.Store.Wakes(ctx, wakesMax)
+		// Lanes that are named are marked awake: they must be heard, also when this process begins to stop.
+		w, err := d.Store.Wakes(context.WithoutCancel(ctx), wakesMax)
 		if err != nil {
-			if ctx.Err() == nil {
-				d.Log.Warn("store does not say what is due", "err", err)
-			}
+			d.Log.Warn("store does not say what is due", "err", err)
 			return storeRetry
 		}
 		d.metrics.recovered.Add(float64(w.Recovered))
 		d.metrics.lostWakes.Add(float64(w.Lost))
 		d.wakeAll(w.Lanes)
 		switch {
+		case ctx.Err() != nil:
+			return storeRetry
 		case len(w.Lanes) >= wakesMax:
 			continue
 		case w.Next.IsZero():
@@ -64,9 +65,9 @@ func (d *Dispatcher) wakeDue(ctx context.Context) time.Duration {
 
 // wake puts a lane into the queue; when the queue cannot take it, the lane runs here and now.
 func (d *Dispatcher) wake(lane string) {
-	if err := d.Queue.Wake(d.interrupt, lane); err != nil && d.interrupt.Err() == nil {
-		d.Log.Warn("queue does not take a lane, running it here", "mch_id", lane, "err", err)
-		go d.runLane(d.interrupt, lane)
+	if err := d.Queue.Wake(context.WithoutCancel(d.interrupt), lane); err != nil {
+		d.Log.Debug("queue does not take a lane, it runs here", "mch_id", lane, "err", err)
+		d.again(lane)
 	}
 }
 

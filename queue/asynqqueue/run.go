@@ -93,15 +93,16 @@ func (r *runners) serve(l *line, log *asynqLog) {
 	server.Shutdown()
 }
 
-// handle gives the lane of a task its turn. It never fails: for asynq the task is done, the rest is ours.
+// handle gives the lane of a task its turn. For asynq the task is done, the rest is ours: it fails only when a
+// lane that comes too late cannot be given to others.
 func (r *runners) handle(_ context.Context, task *asynq.Task) error {
 	w, err := parseWake(task.Payload())
 	if err != nil {
 		r.Log.Warn("a task in our queue is none of ours, it is dropped", "type", task.Type(), "err", err)
 		return nil
 	}
-	if !r.enter() {
-		return nil
+	if !r.enter() { // this process stops: whoever does not takes the lane
+		return r.enqueue(context.Background(), w.Lane)
 	}
 	defer r.inside.Done()
 	own := w.N

@@ -119,6 +119,9 @@ func (s *Store) readMerchant(ctx context.Context, mchID string) (store.Merchant,
 	switch {
 	case errors.Is(err, redis.Nil):
 		s.cache.drop(mchID)
+		if err := s.marked(ctx, shardOf(mchID, s.shards())); err != nil {
+			return store.Merchant{}, err
+		}
 		return store.Merchant{}, store.ErrNoMerchant
 	case err != nil:
 		return store.Merchant{}, s.fault(err)

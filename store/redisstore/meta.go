@@ -107,6 +107,19 @@ func parseMarker(key string, fields map[string]string) (*marker, error) {
 
 func (s *Store) metaKey(shard int) string { return s.prefix(shard) + "meta" }
 
+// marked is errEmptied when the shard has lost its marker: what is not there now may have been there.
+func (s *Store) marked(ctx context.Context, shard int) error {
+	n, err := s.rdb.Exists(ctx, s.metaKey(shard)).Result()
+	switch {
+	case err != nil:
+		return s.fault(err)
+	case n == 0:
+		s.emptied.Store(true)
+		return errEmptied
+	}
+	return nil
+}
+
 // initialise finds the store, or makes it where there is none.
 func (s *Store) initialise(ctx context.Context) (*marker, error) {
 	all, err := s.readMarkers(ctx, shardsMax)

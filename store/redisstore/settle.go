@@ -55,7 +55,7 @@ func (s *Store) settle(ctx context.Context, x *store.Settlement) (ready bool, er
 				return false, err
 			}
 			if r == nil {
-				return false, nil // gone, or never there
+				return false, s.marked(ctx, shard) // gone, or never there
 			}
 		}
 		e := &edit{r: r, was: placeOf(r)}
