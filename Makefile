@@ -33,8 +33,8 @@ test: deps check ## install what the tests need (apt, when root), then check and
 test-race: ## every package under the race detector (slow)
 	$(GO) test -race -timeout 20m ./...
 
-test-faults: ## kill -9 at random and at the named points, with the history checker
-	$(GO) test -count 1 -v -timeout 10m ./test/fault/...
+test-faults: ## kill, freeze, cut, fill, fail over: the whole fault matrix at full length, history checked
+	FAULTS=full $(GO) test -count 1 -v -timeout 30m ./test/fault/...
 
 bench: ## measure this machine beside a bare signing loop, in one run
 	CGO_ENABLED=0 $(GO) run ./cmd/paynotify bench $(ARGS)

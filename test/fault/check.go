@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"time"
@@ -14,8 +15,12 @@ const clockSlack = 50 * time.Millisecond
 type Report struct {
 	Accepted   int
 	Lost       int      // accepted, but the store does not know it or left it neither sent nor owed
+	Forgotten  int      // accepted while the store's writes were lost: not counted as lost
 	Duplicates int      // POSTs beyond one per charged attempt
 	Violations []string // each names its invariant
+
+	forgot Window
+	slack  time.Duration
 }
 
 // String is the headline.
@@ -29,16 +34,16 @@ func (r Report) String() string {
 //	I1 every accepted notification is spent, exhausted or still owed
 //	I2 spent only after the merchant sent an acknowledgement
 //	I3 no more POSTs than the timeline has entries
-//	I4 no POST after a committed acknowledgement
+//	I4 no POST after an acknowledgement, but for attempts whose reply did not reach us
 //	I5 every POST is in the timeline
 //	I6 one notify_id always carries the same business parameters, rightly signed
 //	I7 no send before the instant that the store planned
 //	I8 one order number, one notify_id (producers repeat with the same idempotency key)
 //	I9 nothing is charged to a crash, and exhausted means that every send was made
 //
-// A POST may appear twice only where an attempt was cut off.
+// A POST may appear twice only where an attempt was cut off, or where the store forgot the first.
 func Check(h History) Report {
-	r := Report{Accepted: len(h.Accepted)}
+	r := Report{Accepted: len(h.Accepted), forgot: h.Forgot, slack: cmp.Or(h.ClockSlack, clockSlack)}
 	posts := make(map[string][]Post)
 	for _, p := range h.Posts {
 		posts[p.NotifyID] = append(posts[p.NotifyID], p)
@@ -46,6 +51,10 @@ func Check(h History) Report {
 	r.identities(h)
 	for _, a := range h.Accepted {
 		record, known := h.Records[a.NotifyID]
+		if !known && h.Forgot.Holds(a.At) {
+			r.Forgotten++
+			continue
+		}
 		if !known {
 			r.Lost++
 			r.violate("I1", a.NotifyID, "accepted, but the store does not know it")
@@ -106,7 +115,7 @@ func (r *Report) ending(id string, record Record, posts []Post) {
 
 // sends checks I3, I4, I5 and I7.
 func (r *Report) sends(id string, record Record, posts []Post) {
-	most, least, interrupted := 0, 0, 0
+	most, least, unseen := 0, 0, 0
 	for _, a := range record.Attempts {
 		may, whole := a.posted()
 		if may {
@@ -115,14 +124,20 @@ func (r *Report) sends(id string, record Record, posts []Post) {
 		if whole {
 			least++
 		}
-		if a.Verdict == "interrupted" || a.Reason == "conn_stale" {
-			interrupted++
+		if a.unseen() {
+			unseen++
 		}
 		if a.StartedAt.Before(a.ScheduledAt) {
 			r.violate("I7", id, "send %d started %v early", a.Send, a.ScheduledAt.Sub(a.StartedAt))
 		}
 	}
-	if len(posts) > most {
+	forgotten := 0 // POSTs that the timeline need not know
+	for _, p := range posts {
+		if r.forgot.Holds(p.Received) {
+			forgotten++
+		}
+	}
+	if len(posts) > most+forgotten {
 		r.violate("I3", id, "%d POSTs, the timeline allows %d", len(posts), most)
 	}
 	if len(posts) < least {
@@ -134,19 +149,24 @@ func (r *Report) sends(id string, record Record, posts []Post) {
 			after++
 		}
 		acked = acked || p.Acked
-		if !covered(record.Attempts, p.Received) {
+		if !r.forgot.Holds(p.Received) && !r.covered(record.Attempts, p.Received) {
 			r.violate("I5", id, "a POST at %v is in no entry of the timeline", p.Received.Format(time.StampMicro))
 		}
 	}
-	if after > interrupted {
-		r.violate("I4", id, "%d POSTs after the acknowledgement, %d attempts were interrupted", after, interrupted)
+	if after > unseen+forgotten {
+		r.violate("I4", id, "%d POSTs after the acknowledgement, the replies of %d attempts were not seen", after,
+			unseen)
 	}
 }
 
-// covered reports whether an attempt was under way when the merchant received a POST.
-func covered(attempts []Attempt, at time.Time) bool {
+// covered reports whether an attempt was under way when the merchant received a POST. What an attempt gave up
+// on may lie in the merchant's machine for a while.
+func (r *Report) covered(attempts []Attempt, at time.Time) bool {
 	for _, a := range attempts {
-		if !at.Before(a.StartedAt.Add(-clockSlack)) && !at.After(a.StartedAt.Add(a.Duration).Add(clockSlack)) {
+		if at.Before(a.StartedAt.Add(-r.slack)) {
+			continue
+		}
+		if a.Verdict == "timeout" || !at.After(a.StartedAt.Add(a.Duration).Add(r.slack)) {
 			return true
 		}
 	}
@@ -165,22 +185,28 @@ func (r *Report) sameness(id string, posts []Post) {
 	}
 }
 
-// charges checks I9.
+// charges checks I9. A send that was cut off and repeated is answered twice when its process was only frozen
+// or cut off from the store: the late acknowledgement is in the timeline, too, and its place is charged once.
 func (r *Report) charges(id string, record Record) {
 	charged := 0
+	lost := make(map[int]int) // cut off attempts of a send that have not been answered late
 	for _, a := range record.Attempts {
-		if !a.Charged {
-			continue
-		}
-		charged++
 		if a.Verdict == "interrupted" {
-			r.violate("I9", id, "send %d is charged to a crash", a.Send)
+			lost[a.Send]++
 		}
-		if a.Send != charged {
-			r.violate("I9", id, "charged send %d stands where %d should", a.Send, charged)
+		switch {
+		case !a.Charged:
+		case a.Verdict == "interrupted":
+			r.violate("I9", id, "send %d is charged to a crash", a.Send)
+		case a.Send == charged+1:
+			charged++
+		case a.Send <= charged && a.Verdict == "acked" && lost[a.Send] > 0:
+			lost[a.Send]--
+		default:
+			r.violate("I9", id, "charged send %d stands where %d should", a.Send, charged+1)
 		}
 	}
 	if charged != record.Count {
-		r.violate("I9", id, "count is %d, %d attempts are charged", record.Count, charged)
+		r.violate("I9", id, "count is %d, %d sends are charged", record.Count, charged)
 	}
 }

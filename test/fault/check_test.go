@@ -22,7 +22,11 @@ func sample() History {
 		}
 	}
 	return History{
-		Accepted: []Accepted{{"a", "m1", "1"}, {"b", "m1", "2"}, {"c", "m2", "3"}},
+		Accepted: []Accepted{
+			{NotifyID: "a", MchID: "m1", OutTradeNo: "1", At: at(3)},
+			{NotifyID: "b", MchID: "m1", OutTradeNo: "2", At: at(4)},
+			{NotifyID: "c", MchID: "m2", OutTradeNo: "3", At: at(5)},
+		},
 		Posts: []Post{
 			post("a", "m1", 5, true), post("b", "m1", 6, true), post("b", "m1", 1005, true),
 			post("c", "m2", 7, false), post("c", "m2", 207, false),
@@ -47,6 +51,52 @@ func TestCheckPassesASoundHistory(t *testing.T) {
 	}
 	if r.Duplicates != 1 {
 		t.Errorf("%d duplicates, want the 1 of the crash", r.Duplicates)
+	}
+}
+
+// TestCheckKnowsALateAck: a process was frozen while its merchant answered; the send was repeated meanwhile.
+func TestCheckKnowsALateAck(t *testing.T) {
+	h := sample()
+	change(&h, "b", func(r *Record) {
+		late := r.Attempts[0]
+		late.Verdict, late.Charged = "acked", true
+		r.Attempts = append(r.Attempts, late)
+	})
+	if r := Check(h); len(r.Violations) > 0 {
+		t.Errorf("%s\n%s", r, strings.Join(r.Violations, "\n"))
+	}
+}
+
+// TestCheckKnowsATimeout: the merchant's acknowledgement came too late, and so did its reading of the POST.
+func TestCheckKnowsATimeout(t *testing.T) {
+	h := sample()
+	change(&h, "b", func(r *Record) {
+		r.Attempts[0].Verdict, r.Attempts[0].Charged = "timeout", true
+		r.Attempts[1].Send, r.Count = 2, 2
+	})
+	h.Posts[1].Received = h.Posts[2].Received.Add(-500 * time.Millisecond)
+	if r := Check(h); len(r.Violations) > 0 {
+		t.Errorf("%s\n%s", r, strings.Join(r.Violations, "\n"))
+	}
+}
+
+// TestCheckForgivesWhatWasForgotten: an old copy of the store took over. Only what happened in the time that
+// it lost is forgiven.
+func TestCheckForgivesWhatWasForgotten(t *testing.T) {
+	forgetful := func(h *History) {
+		delete(h.Records, "a") // accepted at 3 ms
+		h.Posts = append(h.Posts, Post{NotifyID: "c", MchID: "m2", Business: "out_trade_no=c", Verified: true})
+		h.Posts[5].Received = h.Posts[3].Received.Add(-5 * time.Millisecond) // at 2 ms
+	}
+	h := sample()
+	forgetful(&h)
+	h.Forgot = Window{From: h.Posts[5].Received, To: h.Accepted[0].At}
+	if r := Check(h); len(r.Violations) > 0 || r.Lost != 0 || r.Forgotten != 1 {
+		t.Errorf("%s, %d forgotten, want 1\n%s", r, r.Forgotten, strings.Join(r.Violations, "\n"))
+	}
+	h.Forgot = Window{From: h.Posts[5].Received.Add(-time.Hour), To: h.Posts[5].Received.Add(-time.Minute)}
+	if r := Check(h); r.Lost != 1 || len(r.Violations) < 2 {
+		t.Errorf("forgiven although nothing was forgotten then: %s %v", r, r.Violations)
 	}
 }
 
@@ -79,6 +129,16 @@ var mutants = []struct {
 	{"a notify_id used twice", "I8", func(h *History) { h.Accepted[1].NotifyID = "a" }},
 	{"a crash was charged", "I9", func(h *History) {
 		change(h, "b", func(r *Record) { r.Attempts[0].Charged = true; r.Count = 2 })
+	}},
+	{"a place was charged twice", "I9", func(h *History) {
+		change(h, "a", func(r *Record) { r.Attempts = append(r.Attempts, r.Attempts[0]) })
+	}},
+	{"a late refusal was charged", "I9", func(h *History) {
+		change(h, "b", func(r *Record) {
+			late := r.Attempts[1]
+			late.Verdict = "refused"
+			r.Attempts = append(r.Attempts, late)
+		})
 	}},
 	{"exhausted one send too soon", "I9", func(h *History) {
 		change(h, "c", func(r *Record) { r.CountLimit = 3 })

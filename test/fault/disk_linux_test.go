@@ -3,13 +3,11 @@ package fault
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestDiskFull fills the disk under the running product. The API says 503 and never a false 202, sending
@@ -26,7 +24,11 @@ func TestDiskFull(t *testing.T) {
 	fill(t, ballast)
 	refused := 0
 	for i := 100; i < 4000 && refused < 20; i++ {
-		switch status := r.tryProduce("acks", i); status {
+		status, err := r.offer("acks", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch status {
 		case http.StatusAccepted:
 		case http.StatusServiceUnavailable:
 			refused++
@@ -40,36 +42,11 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(settled / 6)
-	for i := 5000; r.tryProduce("acks", i) != http.StatusAccepted; i++ {
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(filepath.Join(r.dir, "engine.log"))
-			t.Fatalf("there is space again, but nothing is accepted:\n%s", text)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	await(t, settled/6, "there is space again, but nothing is accepted", func() bool {
+		status, _ := r.offer("acks", 5000)
+		return status == http.StatusAccepted
+	})
 	r.finish()
-}
-
-// tryProduce accepts once and notes a promise; it returns the status.
-func (r *rig) tryProduce(mch string, i int) int {
-	r.t.Helper()
-	order := fmt.Sprintf("%s-%d", mch, i)
-	var answer struct {
-		NotifyID string `json:"notify_id"`
-		Type     string `json:"type"`
-	}
-	status, err := r.call("POST", "/v1/notifications", map[string]string{"Idempotency-Key": order},
-		map[string]any{"mch_id": mch, "out_trade_no": order, "params": map[string]any{"total_fee": "1"}}, &answer)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if status == http.StatusAccepted {
-		r.mu.Lock()
-		r.h.Accepted = append(r.h.Accepted, Accepted{NotifyID: answer.NotifyID, MchID: mch, OutTradeNo: order})
-		r.mu.Unlock()
-	}
-	return status
 }
 
 // smallDisk mounts a file system of that size.
