@@ -93,8 +93,8 @@ func (r *runners) serve(l *line, log *asynqLog) {
 	server.Shutdown()
 }
 
-// handle gives the lane of a task its turn. For asynq the task is done, the rest is ours: it fails only when a
-// lane that comes too late cannot be given to others.
+// handle gives the lane of a task its turn. For asynq the task is done, the rest is ours: it fails only when
+// a lane that comes too late cannot be given to others.
 func (r *runners) handle(_ context.Context, task *asynq.Task) error {
 	w, err := parseWake(task.Payload())
 	if err != nil {
