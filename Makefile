@@ -9,11 +9,12 @@ LINT     := $(shell command -v golangci-lint || ls $(GOBIN)/golangci-lint 2>/dev
 GOFUMPT  := $(shell command -v gofumpt || ls $(GOBIN)/gofumpt 2>/dev/null)
 FUZZTIME ?= 10s
 ARGS     ?=
+FSYNC    ?= everysec
 
 # Where goroutines meet. The rest is the same code with and without -race.
 RACE := ./api/... ./dispatcher/... ./queue/... ./retry/... ./sandbox/... ./signer/... ./store/...
 
-.PHONY: help build demo test test-race test-faults bench lint fmt fuzz clean deps check
+.PHONY: help build demo test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ test-faults: ## kill, freeze, cut, fill, fail over: the whole fault matrix at fu
 
 bench: ## measure this machine beside a bare signing loop, in one run
 	CGO_ENABLED=0 $(GO) run ./cmd/paynotify bench $(ARGS)
+
+bench-redis: build ## the same on Redis, with a redis-server started for it (ARGS, FSYNC=always)
+	@FSYNC=$(FSYNC) test/bench-redis $(ARGS)
 
 lint: ## golangci-lint, which also checks the format
 	@if [[ -z "$(LINT)" ]]; then \

@@ -190,7 +190,7 @@ func (k *keyKind) note() string {
 var kindNames = []struct{ keys, name, is string }{
 	{"n", "record", "serialised"},
 	{"k", "idempotency keys", "a hash for each merchant"},
-	{"o", "order numbers", "a sorted set for each shard"},
+	{"o", "order numbers", "512 sorted sets for each shard"},
 	{"t", "lists", "a sorted set for each merchant, state and verdict"},
 	{"d0 d1 d2", "due", "a sorted set for each merchant and class"},
 	{"b", "held", "a sorted set for each merchant"},

@@ -15,7 +15,7 @@
 //	t:MCH:PART    zset    the lists: every notification is in exactly one partition of its merchant, by state
 //	                      and last verdict and reason: notify_id → microsecond of acceptance
 //	b:MCH         zset    what is held for its own address
-//	o             zset    order numbers: notify_id → 52 bits of a hash
+//	o:N           zset    order numbers: notify_id → 52 bits of a hash; 512 sets by its first 9 bits
 //	k:MCH         hash    idempotency keys: 16 bytes of a hash → notify_id
 //	snd           hash    pending ones by the number of their next send, from the second
 //	log           stream  the order of settlement

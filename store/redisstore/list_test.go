@@ -99,8 +99,9 @@ func TestListByOrderNumber(t *testing.T) {
 		}
 		id := r.accept(in)[0].NotifyID
 		if i%10 == 0 { // as if it had the same hash
-			key := r.prefix(shardOf(name, 3)) + "o"
-			r.server.MustDo("ZADD", key, otnScore("T-1"), id)
+			p := r.prefix(shardOf(name, 3))
+			r.server.MustDo("ZREM", p+orderKey(otnScore("T-2")), id)
+			r.server.MustDo("ZADD", p+orderKey(otnScore("T-1")), otnScore("T-1"), id)
 			continue
 		}
 		if same = append(same, id); name == "m1" {

@@ -48,9 +48,9 @@ func (s *Store) Prune(ctx context.Context, spentBefore, othersBefore time.Time, 
 	spent, others := instantOf(spentBefore), instantOf(othersBefore)
 	l := limits{spent: spent, shrunk: spent, others: others}
 	return s.sweep(ctx, &s.pruned, l, most, func(shard int, found []old, rs []*record) (int, error) {
-		args := make([]any, 0, 5*len(found))
+		args := make([]any, 0, 6*len(found))
 		for i, o := range found {
-			front, key := "", ""
+			front, key, order := "", "", any("")
 			if r := rs[i]; r != nil {
 				if !r.old(spentBefore, othersBefore) {
 					continue
@@ -59,8 +59,11 @@ func (s *Store) Prune(ctx context.Context, spentBefore, othersBefore time.Time, 
 				if r.n.IdempotencyKey != "" {
 					key = keyField(r.n.IdempotencyKey)
 				}
+				if r.n.OutTradeNo != "" {
+					order = otnScore(r.n.OutTradeNo)
+				}
 			}
-			args = append(args, o.id, front, o.mchID, o.part, key)
+			args = append(args, o.id, front, o.mchID, o.part, key, order)
 		}
 		if len(args) == 0 {
 			return 0, nil

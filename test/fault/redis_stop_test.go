@@ -129,9 +129,9 @@ func TestRedisFreeze(t *testing.T) {
 	}
 }
 
-// undialled counts the claims that were cut off before their POST left, at the instant of a freeze, and checks
-// that the merchant got one POST all the same. What a merchant reads long before the lease of a claim has run
-// out, the frozen process had left with the kernel.
+// undialled counts the claims that were cut off before their POST left, at the instant of a freeze, and
+// checks that the merchant got one POST all the same. What a merchant reads long before the lease of a claim
+// has run out, the frozen process had left with the kernel.
 func (r *rig) undialled(at time.Time) int {
 	r.t.Helper()
 	before, all := make(map[string]int), make(map[string]int)

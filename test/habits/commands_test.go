@@ -73,7 +73,8 @@ func checkMakeNames(t *testing.T, file, text string, offered []string) {
 func TestMakefile(t *testing.T) {
 	offered, makefile := targets(t), readRoot(t, "Makefile")
 	for _, name := range []string{
-		"help", "build", "demo", "test", "test-race", "test-faults", "bench", "lint", "fmt", "fuzz", "clean",
+		"help", "build", "demo", "test", "test-race", "test-faults", "bench", "bench-redis", "lint", "fmt", "fuzz",
+		"clean",
 	} {
 		if !contains(offered, name) {
 			t.Errorf("the Makefile does not offer %s in its help", name)
@@ -112,7 +113,7 @@ func TestContinuousIntegration(t *testing.T) {
 	if !slices.Equal(commands, want) {
 		t.Errorf(".ci/run does\n%s\nwant\n%s", strings.Join(commands, "\n"), strings.Join(want, "\n"))
 	}
-	for _, script := range []string{"../../.ci/run", "../install-tools"} {
+	for _, script := range []string{"../../.ci/run", "../install-tools", "../bench-redis"} {
 		info, err := os.Stat(script)
 		if err != nil {
 			t.Error(err)

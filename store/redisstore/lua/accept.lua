@@ -67,7 +67,8 @@ for i = 5, #ARGV, 7 do
       status = NO_MERCHANT
     else
       if key ~= '' then redis.call('HSET', P .. 'k:' .. mch, key, id) end
-      if ARGV[i + 4] ~= '' then redis.call('ZADD', P .. 'o', ARGV[i + 4], id) end
+      local order = ARGV[i + 4]
+      if order ~= '' then redis.call('ZADD', P .. 'o:' .. math.floor(order / ORDERS), order, id) end
     end
   end
   local n = #out

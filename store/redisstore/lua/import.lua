@@ -28,7 +28,8 @@ for i = 2, #ARGV, FIELDS do
     if ARGV[i + 7] == '1' then redis.call('ZADD', P .. 'b:' .. mch, created, id) end
     if ARGV[i + 8] ~= '' then redis.call('HINCRBY', P .. 'snd', ARGV[i + 8], 1) end
     if ARGV[i + 9] ~= '' then redis.call('HSET', P .. 'k:' .. mch, ARGV[i + 9], id) end
-    if ARGV[i + 10] ~= '' then redis.call('ZADD', P .. 'o', ARGV[i + 10], id) end
+    local order = ARGV[i + 10]
+    if order ~= '' then redis.call('ZADD', P .. 'o:' .. math.floor(order / ORDERS), order, id) end
     if tonumber(created) > L.la then put(L, 'la', tonumber(created)) end
     save(L)
   end

@@ -4,7 +4,8 @@
 -- Reply: now, then notify_ids; others may share the score.
 local gone = emptied()
 if gone then return gone end
-local key, score, below, most = P .. 'o', ARGV[2], ARGV[3], tonumber(ARGV[4])
+local score, below, most = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key = P .. 'o:' .. math.floor(score / ORDERS)
 local from = redis.call('ZCOUNT', key, '(' .. score, '+inf') -- ranks, counted from the highest score
 local till = from + redis.call('ZCOUNT', key, score, score)
 local low, high = from, till
