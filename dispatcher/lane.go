@@ -66,6 +66,10 @@ func (d *Dispatcher) runLane(ctx context.Context, lane string) {
 	for _, id := range claims.Quarantined {
 		d.quarantined(ctx, lane, id)
 	}
+	if claims.Newer > 0 {
+		d.metrics.newerRecords.Add(float64(claims.Newer))
+		d.Log.Warn("notifications that a newer version wrote are left to it", "mch_id", lane, "due", claims.Newer)
+	}
 	if idle := places - len(claims.Items); idle > 0 {
 		d.giveBack(lane, idle)
 	}

@@ -30,6 +30,7 @@ var (
 type metrics struct {
 	capacity, inflight, lastAck prometheus.Gauge
 	recovered, lostWakes        prometheus.Counter
+	newerRecords                prometheus.Counter
 
 	throttled  struct{ cap, rate, workers, retryAfter prometheus.Counter }
 	suppressed struct{ staleLease prometheus.Counter }
@@ -75,6 +76,8 @@ func newMetrics(r prometheus.Registerer, s store.Store) *metrics {
 		inflight:  f.gauge("inflight_attempts", "Attempts in flight."),
 		lastAck:   f.gauge("last_ack_timestamp_seconds", "When the last acknowledgement came."),
 		recovered: f.counter("leases_recovered_total", "Claims whose lease ran out and that went out again."),
+		newerRecords: f.counter("newer_records_total",
+			"Times that a due notification was left alone because a newer version of paynotify wrote it."),
 		lostWakes: f.counter("lost_wakes_total", "Lanes that the queue was given and nobody ran in time."),
 	}
 	throttled := f.counters("throttled_total", "Times a lane with work had to wait, by cause.", "reason")

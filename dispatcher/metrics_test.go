@@ -31,7 +31,7 @@ var catalogue = []string{
 	`throttled_total{reason="retry_after"}`,
 	`suppressed_sends_total{reason="stale_lease"}`,
 	`leases_recovered_total`,
-	`lost_wakes_total`,
+	`lost_wakes_total`, `newer_records_total`,
 	`store_operations_total{operation="settle",result="error"}`,
 	`store_operation_duration_seconds{operation="wakes"}`,
 	`store_durable`, `store_fsync_always`,

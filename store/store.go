@@ -176,6 +176,7 @@ type Claims struct {
 	Lane        LaneStatus
 	Next        time.Time // when the sleeping lane has work again; zero = unknown, or not before a change
 	Quarantined []string  // notify_ids whose records turned out damaged
+	Newer       int       // due ones left alone, because a newer version of paynotify wrote them
 }
 
 // Settlement asks to record one outcome.

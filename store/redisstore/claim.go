@@ -39,9 +39,7 @@ func (s *Store) Claim(ctx context.Context, lane string, most int, lease time.Dur
 	out := store.Claims{Lane: store.LaneStatus(toInt(reply[1])), Next: instant(toInt(reply[2]))}
 	revision := toInt(reply[3])
 	s.cache.atLeast(lane, revision)
-	if newer := toInt(reply[4]); newer > 0 {
-		s.log.Warn("notifications of a newer version are left to it", "mch_id", lane, "notifications", newer)
-	}
+	out.Newer = int(toInt(reply[4]))
 	for i := claimHead; i+1 < len(reply); i += 2 {
 		id := toText(reply[i])
 		r, err := parseRecord(id, toText(reply[i+1]))
