@@ -148,6 +148,7 @@ func (s *Store) acceptPart(
 	for k, i := range p.at {
 		a, err := s.accepted(ctx, p, k, &items[i], reply[1+acceptAnswer*k:])
 		if err != nil {
+			s.acceptedLate(p, reply) // the error is for all of them
 			return err
 		}
 		out[i] = a
