@@ -70,12 +70,20 @@ func person(node string) string {
 // dead tells whether a node is known to have ended without a word: its process was on this machine and is not
 // there any more. Otherwise it is gone when it has given no sign of life for nodeGone.
 func (s *Store) dead(node string) bool {
-	pid, place, _ := strings.Cut(node, "@")
-	_, ours, _ := strings.Cut(s.self, "@")
-	place, _, _ = strings.Cut(place, "-")
-	ours, _, _ = strings.Cut(ours, "-")
+	pid, place := placeOfNode(node)
+	_, ours := placeOfNode(s.self)
 	n, err := strconv.Atoi(pid)
 	return err == nil && place == ours && errors.Is(syscall.Kill(n, 0), syscall.ESRCH)
+}
+
+// placeOfNode divides a node's name into its process and where that runs. Hosts have dashes in their names:
+// only what is behind the last one is the random part.
+func placeOfNode(node string) (pid, place string) {
+	pid, place, _ = strings.Cut(node, "@")
+	if end := strings.LastIndexByte(place, '-'); end >= 0 {
+		place = place[:end]
+	}
+	return pid, place
 }
 
 func (s *Store) nodesKey() string  { return s.prefix(0) + "nodes" }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -184,5 +186,23 @@ func TestMigrationThatLostTheStore(t *testing.T) {
 	}
 	if _, _, err := s.Export(context.Background(), "", 1); err == nil {
 		t.Error("Export goes on")
+	}
+}
+
+// A process of another host is not dead because this one has no process of that number.
+func TestNodesOfOtherHosts(t *testing.T) {
+	t.Parallel()
+	const gone = "4194304" // more than pid_max: never a process
+	s := &Store{presence: presence{self: "1@ip-10-0-0-1#77-ab12cd34"}}
+	for node, want := range map[string]bool{
+		gone + "@ip-10-0-0-1#77-00ff00ff":                      true,
+		gone + "@ip-10-0-0-2#77-00ff00ff":                      false, // another host
+		gone + "@ip-10-0-0-1#78-00ff00ff":                      false, // another container on it
+		strconv.Itoa(os.Getpid()) + "@ip-10-0-0-1#77-00ff00ff": false, // alive
+		"nonsense": false,
+	} {
+		if got := s.dead(node); got != want {
+			t.Errorf("%s: dead %v, want %v", node, got, want)
+		}
 	}
 }
