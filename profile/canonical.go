@@ -45,6 +45,11 @@ func canonical(fields []Field) []byte {
 	var room [fieldsRoom]Field
 	sorted := append(room[:0], fields...)
 	slices.SortFunc(sorted, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	return joined(sorted)
+}
+
+// joined writes fields in their order as raw `name=value` joined by `&`, but for the signature and its type.
+func joined(sorted []Field) []byte {
 	size := 0
 	for i := range sorted {
 		size += len(sorted[i].Name) + len(sorted[i].Value) + 2

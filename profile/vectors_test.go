@@ -93,6 +93,14 @@ func publicKey(t testing.TB, text string) *rsa.PublicKey {
 // jsonObject writes ordered pairs as the compact object that an accepted notification carries.
 func jsonObject(t testing.TB, pairs [][2]string) json.RawMessage {
 	t.Helper()
+	text, err := jsonText(pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func jsonText(pairs [][2]string) (json.RawMessage, error) {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, pair := range pairs {
@@ -102,7 +110,7 @@ func jsonObject(t testing.TB, pairs [][2]string) json.RawMessage {
 		for j, text := range pair {
 			raw, err := json.Marshal(text)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			if j > 0 {
 				b.WriteByte(':')
@@ -111,7 +119,7 @@ func jsonObject(t testing.TB, pairs [][2]string) json.RawMessage {
 		}
 	}
 	b.WriteByte('}')
-	return json.RawMessage(b.String())
+	return json.RawMessage(b.String()), nil
 }
 
 var vectorTime = time.Date(2026, 11, 21, 5, 5, 6, 0, time.UTC) // 13:05:06 in Beijing

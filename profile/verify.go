@@ -171,15 +171,19 @@ func readForm(req CapturedRequest) (Verification, error) {
 	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
 		return v, broken(RuleRequest, "the content type is %s, not that of a form", quote(contentType))
 	}
-	fields, err := parseForm(req.Body)
+	return readFields(req.Body, strings.Contains(strings.ToLower(contentType), "charset=gb"))
+}
+
+// readFields reads the fields of a form's body or of a query, and the text that V1 signs.
+func readFields(raw []byte, gbk bool) (v Verification, err error) {
+	fields, err := parseForm(raw)
 	if err != nil {
 		return v, err
 	}
 	v.Fields = fields
 	v.NotifyID, v.OutTradeNo = fieldOf(fields, "notify_id"), fieldOf(fields, "out_trade_no")
 	v.StringToSign = canonical(fields)
-	gbk := strings.Contains(strings.ToLower(contentType), "charset=gb") ||
-		strings.HasPrefix(strings.ToLower(fieldOf(fields, "charset")), "gb")
+	gbk = gbk || strings.HasPrefix(strings.ToLower(fieldOf(fields, "charset")), "gb")
 	seen := make(map[string]bool, len(fields))
 	for _, f := range fields {
 		if seen[f.Name] {
