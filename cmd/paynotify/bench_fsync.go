@@ -23,15 +23,8 @@ func (b *bench) fsync() (err error) {
 			err = errors.Join(err, fmt.Errorf("set it back yourself, CONFIG SET appendfsync %s: %w", was, again))
 		}
 	}()
-	e, err := b.engine("fsync")
+	e, mchs, err := b.warm("fsync")
 	if err != nil {
-		return err
-	}
-	mchs, err := b.merchants(e, "m", 10, "/ok", nil)
-	if err != nil {
-		return err
-	}
-	if _, err := b.measure(e, mchs, 1, b.messages/10); err != nil { // warm up
 		return err
 	}
 	var everysec, always, ratios []float64

@@ -72,17 +72,22 @@ func chooseScenarios(names []string, onRedis bool) (chosen []benchScenario, err 
 	return chosen, nil
 }
 
+// warm starts an engine with ten merchants and lets it run a little.
+func (b *bench) warm(name string) (e *benchEngine, mchs []string, err error) {
+	if e, err = b.engine(name); err != nil {
+		return nil, nil, err
+	}
+	if mchs, err = b.merchants(e, "m", 10, "/ok", nil); err != nil {
+		return nil, nil, err
+	}
+	_, err = b.measure(e, mchs, 1, b.messages/10)
+	return e, mchs, err
+}
+
 // throughput interleaves the bare loop, single-item ingest and batch ingest.
 func (b *bench) throughput() error {
-	e, err := b.engine("throughput")
+	e, mchs, err := b.warm("throughput")
 	if err != nil {
-		return err
-	}
-	mchs, err := b.merchants(e, "m", 10, "/ok", nil)
-	if err != nil {
-		return err
-	}
-	if _, err := b.measure(e, mchs, 1, b.messages/10); err != nil { // warm up
 		return err
 	}
 	var bare, single, batch, cpu, storeCPU, singleRatio, batchRatio []float64

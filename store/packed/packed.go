@@ -31,6 +31,18 @@ func Extend(sum uint32, texts ...string) uint32 {
 	return sum
 }
 
+// Seal closes a record with its checksum.
+func Seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, Sum(b)) }
+
+// Open checks the checksum of a sealed record and takes it off; false when the record is not what was sealed.
+func Open(b []byte) ([]byte, bool) {
+	end := len(b) - 4
+	if end < 0 || Sum(b[:end]) != binary.BigEndian.Uint32(b[end:]) {
+		return nil, false
+	}
+	return b[:end], true
+}
+
 // Writer appends fields to B.
 type Writer struct{ B []byte }
 

@@ -67,6 +67,25 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
+func TestSeal(t *testing.T) {
+	for _, text := range []string{"", "x", "a record"} {
+		b := Seal([]byte(text))
+		if got, ok := Open(b); !ok || string(got) != text {
+			t.Errorf("%q is opened as %q, %v", text, got, ok)
+		}
+		for i := range b {
+			b[i] ^= 1
+			if _, ok := Open(b); ok {
+				t.Errorf("%q is opened though byte %d is another", text, i)
+			}
+			b[i] ^= 1
+		}
+		if _, ok := Open(b[:len(b)-1]); ok {
+			t.Errorf("%q is opened though its end is missing", text)
+		}
+	}
+}
+
 func TestSum(t *testing.T) {
 	if Extend(Sum([]byte("x")), "a", "bc") == Extend(Sum([]byte("x")), "ab", "c") {
 		t.Fatal("texts that are divided in another way have the same sum")

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"crypto/sha256"
 	"hash/fnv"
-	"strconv"
 	"time"
 
 	"paynotify/store"
@@ -32,13 +31,6 @@ func otnScore(outTradeNo string) int64 {
 	sum := sha256.Sum256([]byte(outTradeNo))
 	return int64(bigEndian(string(sum[:8])) >> (64 - scoreBits))
 }
-
-// orderKey is the set of order numbers in which a score stands, behind the prefix of the shard.
-func orderKey(score int64) string { return "o:" + strconv.FormatInt(score>>(scoreBits-orderBits), 10) }
-
-// orderBits divide the order numbers of a shard into sets. Small ones are kept packed, at a third of the
-// memory, and cost less to add to: up to 128 entries each, which is a million notifications in 16 shards.
-const orderBits = 9
 
 // keyField is where an idempotency key stands among those of its merchant: 16 bytes of its SHA-256.
 func keyField(idempotencyKey string) string {

@@ -82,18 +82,12 @@ func packMerchant(m *store.Merchant) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packing merchant %s: %w", m.MchID, err)
 	}
-	w := packed.Writer{B: b}
-	w.U32(packed.Sum(b))
-	return w.B, nil
+	return packed.Seal(b), nil
 }
 
 func unpackMerchant(raw string) (m store.Merchant, err error) {
-	end := len(raw) - 4
-	if end < 0 {
-		return m, errDamaged
-	}
-	sum := packed.Reader{B: []byte(raw[end:])}
-	if packed.Sum([]byte(raw[:end])) != sum.U32() || json.Unmarshal([]byte(raw[:end]), &m) != nil {
+	b, whole := packed.Open([]byte(raw))
+	if !whole || json.Unmarshal(b, &m) != nil {
 		return m, errDamaged
 	}
 	if string(m.TLS) == "null" {

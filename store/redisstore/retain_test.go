@@ -360,3 +360,6 @@ func TestPruneByTwo(t *testing.T) {
 		t.Errorf("%d keys are left: %v", len(left), left)
 	}
 }
+
+// orderKey is the set of order numbers in which a score stands; see ORDERS in lua/clock.lua.
+func orderKey(score int64) string { return fmt.Sprintf("o:%d", score/8796093022208) }

@@ -1,7 +1,6 @@
 package sqlitestore
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"time"
 
@@ -49,7 +48,7 @@ func (a *record) pack(b []byte, nid int64, w *words) []byte {
 	for _, d := range [...]time.Duration{p.DNS, p.Connect, p.TLS, p.FirstByte, p.Body} {
 		e.Int(int64(d))
 	}
-	return sealed(e.B)
+	return packed.Seal(e.B)
 }
 
 // unpackRecord reads attempts.data.
@@ -113,12 +112,11 @@ func readClaim(d *packed.Reader) (c liveClaim) {
 	return c
 }
 
-// sealed closes a packed record with its checksum, opened checks it and takes it off.
-func sealed(b []byte) []byte { return binary.BigEndian.AppendUint32(b, packed.Sum(b)) }
-
+// opened is packed.Open with an error.
 func opened(b []byte) ([]byte, error) {
-	if len(b) < 4 || packed.Sum(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+	b, whole := packed.Open(b)
+	if !whole {
 		return nil, errDamaged
 	}
-	return b[:len(b)-4], nil
+	return b, nil
 }

@@ -40,7 +40,7 @@ func (w *writer) writeLive() error {
 	for _, c := range w.claims.list {
 		packClaim(&e, &liveClaim{c.r.id, c.Send, c.Trigger, c.ScheduledAt, c.ClaimedAt})
 	}
-	w.buf = sealed(e.B)
+	w.buf = packed.Seal(e.B)
 	claims := w.buf
 
 	var space [256]byte
@@ -55,7 +55,7 @@ func (w *writer) writeLive() error {
 	for _, n := range w.counters.sends {
 		e.Int(int64(n))
 	}
-	return w.st.live.do(claims, sealed(e.B))
+	return w.st.live.do(claims, packed.Seal(e.B))
 }
 
 // readLive reads the live row: the claims on record and the counters. An empty database has an empty row.

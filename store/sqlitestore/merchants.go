@@ -20,7 +20,7 @@ func packMerchant(m *store.Merchant) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packing merchant %s: %w", m.MchID, err)
 	}
-	return sealed(b), nil
+	return packed.Seal(b), nil
 }
 
 func unpackMerchant(b []byte) (m store.Merchant, err error) {
@@ -46,7 +46,7 @@ func packLane(m *store.Merchant) []byte {
 	e.Bool(m.Paused)
 	e.Time(m.PausedUntil, 0)
 	e.Bool(m.Blocked)
-	return sealed(e.B)
+	return packed.Seal(e.B)
 }
 
 // unpack reads it; nil is a deleted merchant.

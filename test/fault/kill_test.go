@@ -77,6 +77,18 @@ func TestKillAtPoints(t *testing.T) {
 	}
 }
 
+// wantLastSendRepeated wants the one notification exhausted by eight charged sends, the eighth made twice.
+func (r *rig) wantLastSendRepeated() {
+	r.t.Helper()
+	record := r.h.Records[r.h.Accepted[0].NotifyID]
+	if record.State != "exhausted" || record.Count != 8 {
+		r.t.Errorf("%s after %d charged sends, want exhausted after 8", record.State, record.Count)
+	}
+	if n := len(record.Attempts); n != 9 || record.Attempts[7].Verdict != "interrupted" {
+		r.t.Errorf("%d attempts, want 9, the eighth of them interrupted", n)
+	}
+}
+
 // TestKillDuringTheLastSend kills the product while its eighth send is on the wire. That send is made again:
 // a crash uses up none of the eight, and skips none.
 func TestKillDuringTheLastSend(t *testing.T) {
@@ -91,13 +103,7 @@ func TestKillDuringTheLastSend(t *testing.T) {
 			p.died(t)
 			r.start("")
 			r.finish()
-			record := r.h.Records[r.h.Accepted[0].NotifyID]
-			if record.State != "exhausted" || record.Count != 8 {
-				t.Errorf("%s after %d charged sends, want exhausted after 8", record.State, record.Count)
-			}
-			if n := len(record.Attempts); n != 9 || record.Attempts[7].Verdict != "interrupted" {
-				t.Errorf("%d attempts, want 9, the eighth of them interrupted", n)
-			}
+			r.wantLastSendRepeated()
 			wantPosts := map[string]int{"claimed": 8, "wrote_request": 9, "read_reply": 9}[point]
 			if got := len(r.h.Posts); got < wantPosts-1 || got > wantPosts {
 				t.Errorf("the merchant saw %d POSTs, want %d", got, wantPosts)

@@ -68,13 +68,7 @@ func TestRedisKillDuringTheLastSend(t *testing.T) {
 			r.start("")
 			r.finish()
 			r.takeovers()
-			record := r.h.Records[r.h.Accepted[0].NotifyID]
-			if record.State != "exhausted" || record.Count != 8 {
-				t.Errorf("%s after %d charged sends, want exhausted after 8", record.State, record.Count)
-			}
-			if n := len(record.Attempts); n != 9 || record.Attempts[7].Verdict != "interrupted" {
-				t.Errorf("%d attempts, want 9, the eighth of them interrupted", n)
-			}
+			r.wantLastSendRepeated()
 		})
 	}
 }

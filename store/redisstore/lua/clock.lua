@@ -5,5 +5,7 @@ local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2] + ARGV[1]
 local NEVER = 9007199254740991
-local ORDERS = 8796093022208 -- scores of order numbers that share a set: 512 sets, which are small and cheap
+-- So many scores of order numbers share a set: 512 sets for a shard. Up to 128 entries each, a million
+-- notifications in 16 shards, they stay packed, at a third of the memory, and cost less to add to.
+local ORDERS = 8796093022208
 local AWAKE = 15000000 -- store.AwakeLeaseMax
