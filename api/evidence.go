@@ -227,7 +227,7 @@ func leftOut(a *store.Attempt) string {
 
 // build makes the request with that digest as the dispatcher does.
 func (r *rebuilder) build(digest string) (request *RequestView, missing string) {
-	msg, err := r.profile.Encode(profile.Input{
+	msg, err := profile.Encode(r.profile, profile.Input{
 		Notification: r.n, Merchant: r.m, Keys: r.keys, Now: r.signedAt[digest], Rand: rand.Reader,
 	})
 	if err != nil {

@@ -74,11 +74,11 @@ func (s *Service) createMerchant(ctx context.Context, e *merchantEdit) (Merchant
 	if len(faults) > 0 {
 		return none, invalid(faults) // before a key is made, which costs
 	}
-	material, faults := profile.NewMaterial(prof, &m, e.key)
+	material, faults := profile.NewMaterial(prof, &m, e.key, profile.Material{})
 	if len(faults) > 0 {
 		return none, invalid(faults)
 	}
-	if p := s.addKey(prof, &m, material); p != nil {
+	if p := s.addKey(&m, material); p != nil {
 		return none, p
 	}
 	ctx, cancel := bounded(ctx)
@@ -111,17 +111,19 @@ func profileOf(e *merchantEdit) (*profile.Profile, *profile.Fault) {
 	return prof, nil
 }
 
-// addKey seals new key material and puts it before the merchant's other keys. A profile without a key gets
-// none.
-func (s *Service) addKey(prof *profile.Profile, m *store.Merchant, material profile.Material) *Problem {
-	if prof.Key == profile.KeyNone {
+// addKey seals new key material and puts it before the merchant's other keys. Empty material
+// is none.
+func (s *Service) addKey(m *store.Merchant, material profile.Material) *Problem {
+	if material == (profile.Material{}) {
 		return nil
 	}
-	key := store.Key{ID: rand.Text()}
-	var err error
-	key.PublicKey, _, key.Certificate, key.Serial, err = material.Public(prof, m.MchID, s.Now())
+	public, err := material.Public(m.MchID, s.Now())
 	if err != nil {
 		return asProblem(err)
+	}
+	key := store.Key{
+		ID: rand.Text(), PublicKey: public.PEM, Certificate: public.Certificate, Serial: public.Serial,
+		Whpk: public.Whpk,
 	}
 	plain, err := json.Marshal(material)
 	if err != nil {

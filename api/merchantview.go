@@ -140,6 +140,7 @@ func publicKeys(k *store.Key) (v MerchantKeys) {
 		return v
 	}
 	v.PublicKey, v.Certificate, v.Serial = orNil(k.PublicKey), orNil(k.Certificate), orNil(k.Serial)
+	v.Whpk = orNil(k.Whpk)
 	if block, _ := pem.Decode([]byte(k.PublicKey)); block != nil {
 		v.PublicKeyBase64 = orNil(base64.StdEncoding.EncodeToString(block.Bytes))
 	}

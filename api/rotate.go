@@ -58,13 +58,13 @@ func (s *Service) RotateKey(ctx context.Context, mchID string, req RotateRequest
 	if len(faults) > 0 {
 		return none, invalid(faults)
 	}
-	material, faults := profile.NewMaterial(prof, &m, given)
+	material, faults := profile.NewMaterial(prof, &m, given, profile.Material{})
 	if len(faults) > 0 {
 		return none, invalid(faults)
 	}
 	var fresh store.Merchant // only its key counts
 	fresh.MchID = mchID
-	if p := s.addKey(prof, &fresh, material); p != nil {
+	if p := s.addKey(&fresh, material); p != nil {
 		return none, p
 	}
 	fresh.Keys[0].From = at

@@ -108,7 +108,7 @@ func (d *Dispatcher) target(h *held, c *card) (*egress.Target, *egress.URLError)
 // build encodes and signs, immediately before the dial: receivers reject old timestamps.
 func (d *Dispatcher) build(h *held, c *card, target *egress.Target, now time.Time) (*request, error) {
 	began := time.Now()
-	msg, err := c.profile.Encode(profile.Input{
+	msg, err := profile.Encode(c.profile, profile.Input{
 		Notification: &h.Notification, Merchant: &c.merchant, Keys: c.keys, Now: now, Rand: rand.Reader,
 	})
 	d.metrics.signed(c.signType, time.Since(began), err)

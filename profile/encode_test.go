@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"paynotify/signer"
 	"paynotify/store"
 )
 
@@ -20,6 +21,14 @@ func sample(p *Profile) (*store.Merchant, *store.Notification) {
 	n := &store.Notification{
 		NotifyID: "0f1eyn4kzb0abcdefghijklmno", MchID: "m1", Profile: p.Name, OutTradeNo: "20261121-1",
 		Params: paymentParams(), CreatedAt: vectorTime,
+	}
+	switch p.Name {
+	case "wechat_v2":
+		n.Params = json.RawMessage(`{"transaction_id":"1004400740201409030005092168","total_fee":1,"fee_type":"CNY",` +
+			`"bank_type":"CFT","openid":"oUpF8uMEb4qRXf22hE3X68TekukE","attach":"支付 <b>&\"q\" 😀"}`)
+	case "wechat_v3", "standard", "stripe", "json_rsa":
+		n.Params = json.RawMessage(`{"trade_no":"2026112122001004330000121536","subject":"订单 <b>&\"q\"/ 😀",` +
+			`"amount":{"total":2000,"currency":"CNY"},"paid":true,"note":"a+b=c%20"}`)
 	}
 	return m, n
 }
@@ -33,6 +42,16 @@ func material(t testing.TB, p *Profile) (Material, VerifyKeys) {
 		return Material{PrivateKey: keys["alipay_priv_b64"]}, VerifyKeys{PublicKey: public}
 	case KeySecret:
 		return Material{Secret: keys["md5key"]}, VerifyKeys{Secret: keys["md5key"]}
+	case KeyRSAAndSecret:
+		return Material{PrivateKey: keys["wxv3_priv_pem"], Secret: keys["apiv3key"]},
+			VerifyKeys{PublicKey: publicKey(t, keys["wxv3_pub_pem"]), Secret: keys["apiv3key"]}
+	case KeyWebhook:
+		whpk, err := signer.ParseWhpk(keys["whpk"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Material{Secret: keys["whsec"], Whsk: keys["whsk"]}, VerifyKeys{Secret: keys["whsec"], Ed25519: whpk}
+	case KeyNone:
 	}
 	return Material{}, VerifyKeys{}
 }
@@ -177,27 +196,28 @@ func TestVerifyTampered(t *testing.T) {
 			m, n := sample(p)
 			req := captured(encode(t, p, m, n, vectorTime))
 			_, keys := material(t, p)
-			if err := Verify(p, req, keys); err != nil {
+			if _, err := Verify(p, req, keys); err != nil {
 				t.Fatalf("%s: untouched: %v", p.Name, err)
 			}
 			c.tamper(&req)
-			err := Verify(p, req, keys)
+			_, err := Verify(p, req, keys)
 			if broken := (*VerifyError)(nil); !errors.As(err, &broken) || broken.Rule != c.rule {
 				t.Errorf("%s, %s: got %v, want rule %s", p.Name, c.name, err, c.rule)
 			}
 		}
 		m, n := sample(p)
 		req := captured(encode(t, p, m, n, vectorTime))
-		if err := Verify(p, req, VerifyKeys{}); err == nil {
+		if _, err := Verify(p, req, VerifyKeys{}); err == nil {
 			t.Errorf("%s: verified without a key", p.Name)
 		}
 		other := VerifyKeys{Secret: "another", PublicKey: publicKey(t, testKeys(t)["generic_pub_pem"])}
-		if err := Verify(p, req, other); err == nil {
+		if _, err := Verify(p, req, other); err == nil {
 			t.Errorf("%s: verified with another key", p.Name)
 		}
 		_, keys := material(t, p)
 		keys.SignType = "RSA"
-		if broken := (*VerifyError)(nil); !errors.As(Verify(p, req, keys), &broken) || broken.Rule != RuleSignType {
+		_, err := Verify(p, req, keys)
+		if broken := (*VerifyError)(nil); !errors.As(err, &broken) || broken.Rule != RuleSignType {
 			t.Errorf("%s: verified under another sign_type", p.Name)
 		}
 	}

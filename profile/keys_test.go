@@ -15,24 +15,24 @@ import (
 func TestNewMaterialRSA(t *testing.T) {
 	keys, m := testKeys(t), &store.Merchant{MchID: "m1"}
 	for _, form := range []string{"alipay_priv_pem", "alipay_priv_b64", "alipay_priv_pkcs1_b64"} {
-		made, faults := NewMaterial(&alipay, m, Material{PrivateKey: keys[form]})
+		made, faults := NewMaterial(&alipay, m, Material{PrivateKey: keys[form]}, Material{})
 		if len(faults) > 0 {
 			t.Fatalf("%s: %+v", form, faults)
 		}
-		pem, line, certificate, serial, err := made.Public(&alipay, "m1", vectorTime)
-		if err != nil || pem != keys["alipay_pub_pem"] || line != keys["alipay_pub_b64"] {
-			t.Errorf("%s: public key %s / %s, %v", form, pem, line, err)
+		public, err := made.Public("m1", vectorTime)
+		if err != nil || public.PEM != keys["alipay_pub_pem"] {
+			t.Errorf("%s: public key %s, %v", form, public.PEM, err)
 		}
-		got, err := signer.Serial(certificate)
-		if err != nil || got != serial || serial == "" {
-			t.Errorf("%s: serial %q of the certificate, %q told, %v", form, got, serial, err)
+		got, err := signer.Serial(public.Certificate)
+		if err != nil || got != public.Serial || got == "" {
+			t.Errorf("%s: serial %q of the certificate, %q told, %v", form, got, public.Serial, err)
 		}
 	}
-	made, faults := NewMaterial(&alipay, m, Material{})
+	made, faults := NewMaterial(&alipay, m, Material{}, Material{})
 	if len(faults) > 0 || made.Secret != "" {
 		t.Fatalf("generated %+v, %+v", made, faults)
 	}
-	again, faults := NewMaterial(&alipay, m, made)
+	again, faults := NewMaterial(&alipay, m, made, Material{})
 	if len(faults) > 0 || again != made {
 		t.Error("a generated key is not taken back")
 	}
@@ -66,7 +66,7 @@ func TestNewMaterialRefuses(t *testing.T) {
 		{"long", &alipayMapi, Material{Secret: strings.Repeat("topsecret", 30)}, atSecret},
 		{"secret for form", &form, Material{Secret: "topsecret"}, atSecret},
 	} {
-		made, faults := NewMaterial(c.p, &store.Merchant{}, c.given)
+		made, faults := NewMaterial(c.p, &store.Merchant{}, c.given, Material{})
 		if got := located(faults); got != c.want || made != (Material{}) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
@@ -81,7 +81,7 @@ func TestNewMaterialRefuses(t *testing.T) {
 
 func TestNewMaterialSecret(t *testing.T) {
 	for _, given := range []string{"tops3cret", "tops3cret\n", "tops3cret\r\n"} {
-		made, faults := NewMaterial(&alipayMapi, &store.Merchant{}, Material{Secret: given})
+		made, faults := NewMaterial(&alipayMapi, &store.Merchant{}, Material{Secret: given}, Material{})
 		if len(faults) > 0 || made.Secret != "tops3cret" {
 			t.Errorf("%q: got %+v, %+v", given, made, faults)
 		}
@@ -89,18 +89,17 @@ func TestNewMaterialSecret(t *testing.T) {
 			t.Errorf("a short secret is not warned of: %q", made.Warnings())
 		}
 	}
-	made, faults := NewMaterial(&alipayMapi, &store.Merchant{}, Material{})
+	made, faults := NewMaterial(&alipayMapi, &store.Merchant{}, Material{}, Material{})
 	if len(faults) > 0 || !regexp.MustCompile(`^[0-9a-z]{32}$`).MatchString(made.Secret) {
 		t.Errorf("generated %+v, %+v", made, faults)
 	}
 	if len(made.Warnings()) != 0 {
 		t.Errorf("a generated secret is warned of: %q", made.Warnings())
 	}
-	pem, line, cert, serial, err := made.Public(&alipayMapi, "m1", vectorTime)
-	if pem+line+cert+serial != "" || err != nil {
+	if public, err := made.Public("m1", vectorTime); public != (PublicHalf{}) || err != nil {
 		t.Error("a secret has a public half")
 	}
-	made, faults = NewMaterial(&form, &store.Merchant{}, Material{})
+	made, faults = NewMaterial(&form, &store.Merchant{}, Material{}, Material{})
 	if len(faults) > 0 || made != (Material{}) {
 		t.Errorf("form: got %+v, %+v", made, faults)
 	}

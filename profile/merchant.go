@@ -26,6 +26,7 @@ const (
 // CommonOptions are the options of every profile.
 var CommonOptions = []Option{
 	{Name: "partner", Doc: "the merchant's number on the wire and in notify_verify; mch_id by default"},
+	{Name: optionHeaderSignature, Bool: true, Doc: "whether x-notify-* headers sign every message with RSA"},
 	{Name: "probe", Bool: true, Doc: "whether wrong signatures may be sent to see if the merchant verifies"},
 	{Name: "allow_query", Bool: true, Doc: "whether notify_url may have a query although SDKs may refuse it"},
 	{Name: "hosts", List: true, Doc: "hosts that a notification's own notify_url may name; all by default"},
@@ -108,8 +109,6 @@ func checkOptions(p *Profile, m *store.Merchant) (faults []Fault) {
 // optionFault says what is wrong with the value of an option; both texts are empty when nothing is.
 func optionFault(o Option, value any) (message, cure string) {
 	switch {
-	case o.Name == "probe" && value == true:
-		return "this version sends no probes", "leave it out, or set it to false"
 	case o.Bool:
 		if _, ok := value.(bool); !ok {
 			return "it is no boolean", "give true or false"
@@ -222,7 +221,7 @@ func Warnings(p *Profile, m *store.Merchant) (texts []string) {
 	if len(m.NotifyURL) >= 5 && strings.EqualFold(m.NotifyURL[:5], "http:") {
 		texts = append(texts, "notify_url is http: anybody on the way can read and change notifications; use https")
 	}
-	if p.Unsigned {
+	if !Signs(p, m) {
 		texts = append(texts, "profile "+p.Name+" is unsigned: who learns the notify_url can forge a payment")
 	}
 	switch signTypeOf(m, p.SignTypes) {

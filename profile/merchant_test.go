@@ -60,7 +60,7 @@ var merchantCases = []struct {
 	{&alipay, withOption("sign_type_in", true), "body.options.sign_type_in"},
 	{&form, withOption("sign_type_in", "body"), "body.options.sign_type_in"},
 	{&alipay, withOption("no_such", "x"), "body.options.no_such"},
-	{&alipay, withOption("probe", true), "body.options.probe"},
+	{&alipay, withOption("probe", true), ""},
 	{&alipay, withOption("probe", "false"), "body.options.probe"},
 	{&alipay, withOption("partner", ""), "body.options.partner"},
 	{&alipay, withOption("partner", 2088.0), "body.options.partner"},
@@ -135,6 +135,7 @@ func TestDefaults(t *testing.T) {
 		MchID: "m1", SignType: "RSA2", Charset: "utf-8", Schedule: "alipay", Ack: successAck,
 		Options: map[string]any{
 			"sign_type_in": "body", "notify_time": "freeze", "partner": "m1", "probe": false, "allow_query": false,
+			"header_signature": false,
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

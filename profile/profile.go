@@ -30,12 +30,14 @@ type Profile struct {
 	Headers    []string  // names of the headers it sends besides those of every request
 	AllowQuery bool      // notify_url may carry a query without options.allow_query
 	Unsigned   bool      // loudly marked wherever the merchant is shown
+	Overlap    bool      // a message can carry the signatures of several keys, so that a rotation can overlap
+	Secret     SecretRules
 
 	// CheckParams finds what the dialect cannot carry, at accept. The common rules have been applied.
 	CheckParams func(m *store.Merchant, n *store.Notification, ps Params) []Fault
-	// Encode writes and signs the request of one send.
+	// Encode writes and signs the request of one send; callers want the function Encode, which adds the rest.
 	Encode func(in Input) (Message, error)
-	// Verify checks a captured request as the provider's real merchants do.
+	// Verify checks a captured request as the provider's real merchants do; see the function Verify.
 	Verify func(req CapturedRequest, keys VerifyKeys) (Verification, error)
 }
 
@@ -44,10 +46,19 @@ type KeyNeed int
 
 // What a profile may need.
 const (
-	KeyNone   KeyNeed = iota
-	KeyRSA            // key.private_key, RSA-2048 with e = 65537
-	KeySecret         // key.secret
+	KeyNone         KeyNeed = iota
+	KeyRSA                  // key.private_key, RSA-2048 with e = 65537
+	KeySecret               // key.secret
+	KeyRSAAndSecret         // both: the secret encrypts
+	KeyWebhook              // key.secret whsec_…, and key.private_key whsk_… for sign_type v1a
 )
+
+// SecretRules say which secrets a profile takes, besides one line of at most 256 bytes. The zero value takes
+// them all.
+type SecretRules struct {
+	Generate func() string             // nil = 32 characters of [0-9a-z]
+	Check    func(secret string) error // a *signer.KeyError, which holds nothing of the secret; nil = any
+}
 
 // Option is one member of a merchant's options.
 type Option struct {

@@ -3,7 +3,13 @@ package profile
 import "slices"
 
 // all lists the profiles in the order of the tables that people read.
-var all = []*Profile{&alipay, &alipayMapi, &form, &epay, &jeepay}
+var all = []*Profile{
+	&alipay,
+	&alipayMapi,
+	&form,
+	&epay,
+	&jeepay,
+}
 
 var byName = func() map[string]*Profile {
 	table := make(map[string]*Profile, len(all))

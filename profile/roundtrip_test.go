@@ -10,13 +10,17 @@ import (
 )
 
 // verifiesAndRefuses sends random parameters: whatever Check lets in is verified, and no byte of it can be
-// changed unseen.
-func verifiesAndRefuses(t *testing.T, p *Profile, key Material) {
+// changed unseen. names are those that the dialect knows; any by default.
+func verifiesAndRefuses(t *testing.T, p *Profile, options map[string]any, names ...string) {
 	t.Helper()
-	m := &store.Merchant{MchID: "m1", Profile: p.Name, AppID: "app1"}
+	m := &store.Merchant{MchID: "m1", Profile: p.Name, AppID: "app1", Options: options}
+	key, verify := material(t, p)
 	keys := loadKeys(t, p, m, key)
 	value := rapid.StringOfN(rapid.RuneFrom([]rune(`aZ09 &=+%'"<>\/?#@,;:-_.~订单金额é😀`)), 0, 40, -1)
 	name := rapid.StringMatching(`[A-Za-z][A-Za-z_]{0,8}`)
+	if len(names) > 0 {
+		name = rapid.SampledFrom(names)
+	}
 	sent := 0
 	rapid.Check(t, func(t *rapid.T) {
 		var pairs [][2]string
@@ -35,12 +39,12 @@ func verifiesAndRefuses(t *testing.T, p *Profile, key Material) {
 			return
 		}
 		sent++
-		msg, err := p.Encode(Input{Notification: n, Merchant: m, Keys: keys, Now: vectorTime})
+		msg, err := Encode(p, Input{Notification: n, Merchant: m, Keys: keys, Now: vectorTime})
 		if err != nil {
 			t.Fatal(err)
 		}
 		req := CapturedRequest{Method: msg.Method, Query: msg.Query, Header: msg.Header, Body: msg.Body}
-		good, err := p.Verify(req, VerifyKeys{Secret: key.Secret})
+		good, err := Verify(p, req, verify)
 		if err != nil {
 			t.Fatalf("refused: %v\n%s%s", err, msg.Query, msg.Body)
 		}
@@ -55,7 +59,7 @@ func verifiesAndRefuses(t *testing.T, p *Profile, key Material) {
 		} else {
 			req.Query = string(bytes)
 		}
-		bad, err := p.Verify(req, VerifyKeys{Secret: key.Secret})
+		bad, err := Verify(p, req, verify)
 		if err == nil && !slices.Equal(good.Fields, bad.Fields) {
 			t.Fatalf("tampered and verified:\n%s%s\n%s", msg.Query, msg.Body, bytes)
 		}

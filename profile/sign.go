@@ -1,8 +1,10 @@
 package profile
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"paynotify/signer"
 	"paynotify/store"
@@ -36,20 +38,54 @@ func signedForm(in Input, fields []Field, charset, signType string) (Message, er
 	return Message{Method: "POST", Header: header, Body: formBody(fields), StringToSign: text}, nil
 }
 
-// sign signs a canonical text with the key in force at the instant of the send.
+// The ways of signing that Keys.sign knows, by the names that merchants' settings use.
+const (
+	signRSA2       = "RSA2"
+	signRSA        = "RSA"
+	signMD5        = "MD5"
+	signHMACSHA256 = "HMAC-SHA256"
+)
+
+// signV1a is Standard Webhooks' sign_type that sends both v1 and v1a.
+const signV1a = "v1a"
+
+// sign signs a text with the key in force at the instant of the send: RSA in base64, MD5 and HMAC in
+// lower-case hex. Both of the latter cover the secret behind the text, which WeChat's HMAC wants as well.
 func (k *Keys) sign(in Input, signType string, text []byte) (string, error) {
 	key := k.at(in.Now)
-	switch {
-	case key == nil:
+	if key == nil {
 		return "", errNoKey
-	case signType == "MD5" && len(key.secret) > 0:
+	}
+	text = k.signed(text)
+	switch {
+	case signType == signMD5 && len(key.secret) > 0:
 		return signer.MD5Key(text, key.secret), nil
-	case signType == "RSA2" && key.private != nil:
+	case signType == signHMACSHA256 && len(key.secret) > 0:
+		return hex.EncodeToString(signer.HMACSHA256(key.secret, append(slices.Clip(text), key.secret...))), nil
+	case signType == signRSA2 && key.private != nil:
 		return signer.SignRSA2(key.private, text)
-	case signType == "RSA" && key.private != nil:
+	case signType == signRSA && key.private != nil:
 		return signer.SignRSA1(key.private, text)
 	}
 	return "", fmt.Errorf("the merchant's key does not fit sign_type %s", signType)
+}
+
+// mac is the HMAC-SHA256 of a text with one of the keys.
+func (k *Keys) mac(key *parsedKey, text []byte) []byte {
+	return signer.HMACSHA256(key.secret, k.signed(text))
+}
+
+// ed25519 is the Ed25519 signature of a text with one of the keys, in base64.
+func (k *Keys) ed25519(key *parsedKey, text []byte) string {
+	return signer.SignEd25519(key.ed25519, k.signed(text))
+}
+
+// signed is what is signed in place of a text: the text itself, and for a probe another one.
+func (k *Keys) signed(text []byte) []byte {
+	if !k.probe {
+		return text
+	}
+	return append(slices.Clip(text), "PAYNOTIFY/SIGNTEST/"...)
 }
 
 // signTypeOf is the merchant's sign_type, the first of the dialect's by default.

@@ -53,6 +53,10 @@ func (k KeyNeed) String() string {
 		return "private_key"
 	case KeySecret:
 		return "secret"
+	case KeyRSAAndSecret:
+		return "private_key and secret"
+	case KeyWebhook:
+		return "secret, private_key for v1a"
 	}
 	return "–"
 }

@@ -367,7 +367,7 @@ func TestMapiVector(t *testing.T) {
 		t.Errorf("body\n got %s\nwant %s", got, v.Body)
 	}
 	req.Body = []byte(v.Body)
-	if err := Verify(&alipayMapi, req, VerifyKeys{Secret: keys["md5key"]}); err != nil {
+	if _, err := Verify(&alipayMapi, req, VerifyKeys{Secret: keys["md5key"]}); err != nil {
 		t.Error("the recorded body:", err)
 	}
 }

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -43,20 +44,26 @@ func HeadersOf(header map[string][]string) []Header {
 // VerifyKeys is what a merchant verifies with.
 type VerifyKeys struct {
 	PublicKey *rsa.PublicKey
+	Ed25519   ed25519.PublicKey // for v1a of Standard Webhooks
 	Secret    string
-	SignType  string // the only one accepted; empty = what the request says, or the profile's default
+	SignType  string            // the only one accepted; empty = what the request says, or the profile's default
+	Options   map[string]string // as the sender has them set, where they change what is on the wire
 }
 
-// ParseVerifyKeys reads what a merchant verifies with: a public key as PEM, bare base64 or certificate, or a
-// secret; a line end behind the secret is taken off.
+// ParseVerifyKeys reads what a merchant verifies with: a public key as PEM, bare base64, certificate or whpk_…,
+// or a secret; a line end behind the secret is taken off.
 func ParseVerifyKeys(publicKey, secret, signType string) (VerifyKeys, error) {
 	keys := VerifyKeys{SignType: signType}
 	keys.Secret = strings.TrimSuffix(strings.TrimSuffix(secret, "\n"), "\r")
 	if publicKey == "" {
 		return keys, nil
 	}
-	key, err := signer.ParsePublicKey(publicKey)
-	keys.PublicKey = key
+	var err error
+	if strings.HasPrefix(strings.TrimSpace(publicKey), "wh") {
+		keys.Ed25519, err = signer.ParseWhpk(publicKey)
+	} else {
+		keys.PublicKey, err = signer.ParsePublicKey(publicKey)
+	}
 	return keys, err
 }
 
@@ -79,6 +86,7 @@ const (
 	RuleMissing   Rule = "missing"   // the signature is not there
 	RuleSignType  Rule = "sign_type" // not the one expected
 	RuleSignature Rule = "signature" // it does not fit
+	RuleDecrypt   Rule = "decrypt"   // what is encrypted cannot be read
 )
 
 // VerifyError says which rule a request breaks.
@@ -90,11 +98,18 @@ type VerifyError struct {
 // Error is both in one line.
 func (e *VerifyError) Error() string { return string(e.Rule) + ": " + e.Detail }
 
-// Verify checks a captured request as the provider's real merchants do: nil, or a *VerifyError. It looks at
-// no clock.
-func Verify(p *Profile, req CapturedRequest, keys VerifyKeys) error {
-	_, err := p.Verify(req, keys)
-	return err
+// Verify checks a captured request as the provider's real merchants do, and the header signature where there
+// is one and a public key to check it with. The error is a *VerifyError. It looks at no clock.
+func Verify(p *Profile, req CapturedRequest, keys VerifyKeys) (Verification, error) {
+	v, err := p.Verify(req, keys)
+	if err != nil || !wantsHeaderSignature(req, keys) {
+		return v, err
+	}
+	text, err := verifyHeaderSignature(req, keys)
+	if v.StringToSign == nil || err != nil {
+		v.StringToSign = text
+	}
+	return v, err
 }
 
 // verifyAlipay is V1, as all current SDKs do it: sign and sign_type taken out of the body's fields, the query

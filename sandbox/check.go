@@ -33,7 +33,7 @@ func newChecker(p *profile.Profile, publicKey, secret string) (checker, error) {
 // Unchecked, a signature that does not fit is no fault of the sender.
 func verifier(p *profile.Profile, keys profile.VerifyKeys, fine Signature) checker {
 	return func(h *Hit, header http.Header) {
-		read, err := p.Verify(profile.CapturedRequest{
+		read, err := profile.Verify(p, profile.CapturedRequest{
 			Method: h.Method, Query: h.Query, Header: profile.HeadersOf(header), Body: h.Body,
 		}, keys)
 		h.NotifyID, h.OutTradeNo = first(read.NotifyID, h.NotifyID), first(read.OutTradeNo, h.OutTradeNo)

@@ -80,6 +80,15 @@ func SelfSigned(key *rsa.PrivateKey, name string, from time.Time) (certificate, 
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), upperHex(number), nil
 }
 
+// SerialOf is the serial number, in upper-case hex, of the certificate that SelfSigned writes for a key.
+func SerialOf(key *rsa.PublicKey) (string, error) {
+	public, err := publicDER(key)
+	if err != nil {
+		return "", err
+	}
+	return upperHex(serialOf(public)), nil
+}
+
 // serialOf makes 20 bytes (RFC 5280's most) out of a public key. The first digit is 4–7: never negative,
 // and never a zero, which some SDKs drop when they write the number and others do not.
 func serialOf(public []byte) *big.Int {

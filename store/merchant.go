@@ -52,7 +52,8 @@ type Key struct {
 	Sealed      []byte    // opened by signer/keyring with MchID and ID
 	PublicKey   string    // PEM, SubjectPublicKeyInfo; empty for secrets
 	Certificate string    // PEM, self-signed; RSA only
-	Serial      string    // upper-case hex; RSA only
+	Serial      string    // upper-case hex, or what the caller said; RSA only
+	Whpk        string    // "whpk_…", the Ed25519 key of Standard Webhooks' v1a
 	From        time.Time // not used before; zero = at once
 	Until       time.Time // not used from then on; zero = no end
 }

@@ -86,7 +86,7 @@ func barePost(
 	i int64,
 ) error {
 	now := time.Now()
-	msg, err := p.Encode(profile.Input{
+	msg, err := profile.Encode(p, profile.Input{
 		Notification: &store.Notification{
 			NotifyID: store.NewID(now, 0), MchID: m.MchID, Profile: p.Name, NotifyType: p.NotifyType,
 			OutTradeNo: orderNo(i), Params: json.RawMessage(benchParams), CreatedAt: now,

@@ -110,11 +110,11 @@ func newShop(t *testing.T, charset, signTypeIn string) *shop {
 	if faults := append(profile.CheckMerchant(alipay, m), profile.Check(alipay, m, n)...); len(faults) > 0 {
 		t.Fatalf("refused: %+v", faults)
 	}
-	material, faults := profile.NewMaterial(alipay, m, profile.Material{})
+	material, faults := profile.NewMaterial(alipay, m, profile.Material{}, profile.Material{})
 	if len(faults) > 0 {
 		t.Fatalf("key: %+v", faults)
 	}
-	public, _, _, _, err := material.Public(alipay, m.MchID, now)
+	public, err := material.Public(m.MchID, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func newShop(t *testing.T, charset, signTypeIn string) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shop{alipay, m, n, keys, public}
+	return &shop{alipay, m, n, keys, public.PEM}
 }
 
 func (s *shop) encode(t *testing.T) profile.Message {
