@@ -24,9 +24,9 @@ func sample(p *Profile) (*store.Merchant, *store.Notification) {
 	}
 	switch p.Name {
 	case "wechat_v2":
-		n.Params = json.RawMessage(`{"transaction_id":"1004400740201409030005092168","total_fee":1,"fee_type":"CNY",` +
-			`"bank_type":"CFT","openid":"oUpF8uMEb4qRXf22hE3X68TekukE","attach":"支付 <b>&\"q\" 😀"}`)
-	case "wechat_v3", "standard", "stripe", "json_rsa":
+		n.Params = json.RawMessage(`{"transaction_id":"1004400740201409030005092168","total_fee":1,` +
+			`"fee_type":"CNY","bank_type":"CFT","openid":"oUpF8uMEb4qRXf22hE3X68TekukE","attach":"支付 <b>&\"q\" 😀"}`)
+	case "wechat_v3", "standard", "stripe":
 		n.Params = json.RawMessage(`{"trade_no":"2026112122001004330000121536","subject":"订单 <b>&\"q\"/ 😀",` +
 			`"amount":{"total":2000,"currency":"CNY"},"paid":true,"note":"a+b=c%20"}`)
 	}

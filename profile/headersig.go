@@ -1,15 +1,18 @@
 package profile
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"paynotify/signer"
 )
 
 // The header signature: an RSA-SHA256 signature over the bytes as they are sent, which any profile can carry
 // beside its own and which needs no canonical form. It has the shape of WeChat Pay v3's: over
-// `timestamp "\n" nonce "\n" body "\n"`, where a GET, which has no body, signs its query.
+// `timestamp "\n" nonce "\n" body "\n"`, where a GET, which has no body, signs its query: all that stands
+// behind the `?` on the wire.
 const (
 	optionHeaderSignature = "header_signature"
 
@@ -32,7 +35,8 @@ func Encode(p *Profile, in Input) (Message, error) {
 		return Message{}, errNoKey
 	}
 	timestamp, nonce := stamp(in, key, "x-notify-nonce")
-	text := headerText(timestamp, nonce, signedBytes(msg.Method, msg.Query, msg.Body))
+	query := wholeQuery(cmp.Or(in.Notification.NotifyURL, in.Merchant.NotifyURL), msg.Query)
+	text := headerText(timestamp, nonce, signedBytes(msg.Method, query, msg.Body))
 	signature, err := in.Keys.sign(in, signRSA2, text)
 	if err != nil {
 		return Message{}, err
@@ -64,6 +68,15 @@ func headerText(timestamp, nonce string, body []byte) []byte {
 	return append(append(text, body...), '\n')
 }
 
+// wholeQuery is the query as the client writes it: what a message adds stands behind the notify_url's own.
+func wholeQuery(notifyURL, added string) string {
+	_, own, _ := strings.Cut(notifyURL, "?")
+	if own == "" || added == "" || strings.HasSuffix(own, "&") || strings.HasSuffix(own, "?") {
+		return own + added
+	}
+	return own + "&" + added
+}
+
 func signedBytes(method, query string, body []byte) []byte {
 	if method == "GET" {
 		return []byte(query)
@@ -79,11 +92,11 @@ func wantsHeaderSignature(req CapturedRequest, keys VerifyKeys) bool {
 
 func verifyHeaderSignature(req CapturedRequest, keys VerifyKeys) ([]byte, error) {
 	timestamp, nonce, signature := req.Get(headerTimestamp), req.Get(headerNonce), req.Get(headerSignature)
-	for name, value := range map[string]string{
-		headerTimestamp: timestamp, headerNonce: nonce, headerSignature: signature,
+	for _, h := range []Header{
+		{headerTimestamp, timestamp}, {headerNonce, nonce}, {headerSignature, signature},
 	} {
-		if value == "" {
-			return nil, broken(RuleMissing, "there is no header %s", name)
+		if h.Value == "" {
+			return nil, broken(RuleMissing, "there is no header %s", h.Name)
 		}
 	}
 	text := headerText(timestamp, nonce, signedBytes(req.Method, req.Query, req.Body))

@@ -2,28 +2,18 @@ package profile
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
 // How acknowledgements are read out of documents.
 
-// xmlDepthMax bounds nesting; an acknowledgement has two levels.
-const xmlDepthMax = 16
-
-// Why an XML document is no acknowledgement.
+// Why a well-formed XML document is no acknowledgement.
 var (
-	errXML      = errors.New("the body is no well-formed XML document")
-	errXMLDTD   = errors.New("the XML has a DOCTYPE or another directive")
-	errXMLMixed = errors.New("text stands outside the elements")
-	errXMLDeep  = errors.New("the XML is nested too deeply")
 	errNoCode   = errors.New("there is no return_code below the root element")
 	errTwoCodes = errors.New("there is more than one return_code")
 )
@@ -32,81 +22,23 @@ var (
 // directly below it, as text or CDATA. Documents with a DTD are refused unread, and so is text between the
 // elements: WeChat's own list of wrong answers has a literal \n there.
 func returnCodeOf(body []byte) (string, error) {
-	decoder := xml.NewDecoder(bytes.NewReader(body))
-	decoder.CharsetReader = func(label string, input io.Reader) (io.Reader, error) {
-		switch strings.ToLower(label) {
-		case "gbk", "gb2312", "gb18030":
-			return simplifiedchinese.GB18030.NewDecoder().Reader(input), nil
-		case "us-ascii", "ascii":
-			return input, nil
-		}
-		return nil, errXML
+	_, elements, err := readXML(body)
+	if err != nil {
+		return "", err
 	}
-	w := xmlWalk{}
-	for {
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			return w.end()
-		}
-		if err != nil {
-			return "", errXML
-		}
-		if err := w.take(token); err != nil {
-			return "", err
-		}
-	}
-}
-
-// xmlWalk follows the tokens of one document.
-type xmlWalk struct {
-	depth, roots, codes int
-	inCode              bool
-	code                strings.Builder
-}
-
-func (w *xmlWalk) take(token xml.Token) error {
-	switch t := token.(type) {
-	case xml.StartElement:
-		if w.inCode {
-			return errNoCode // an element inside: not a plain text
-		}
-		switch w.depth++; {
-		case w.depth > xmlDepthMax:
-			return errXMLDeep
-		case w.depth == 1:
-			if w.roots++; w.roots > 1 {
-				return errXML
-			}
-		case w.depth == 2 && t.Name.Local == "return_code":
-			w.codes++
-			w.inCode = true
-		}
-	case xml.EndElement:
-		w.depth--
-		w.inCode = false
-	case xml.CharData:
+	code, err := "", errNoCode
+	for _, e := range elements {
 		switch {
-		case w.inCode:
-			w.code.Write(t)
-		case w.depth < 2 && len(trimSpace(t)) > 0:
-			return errXMLMixed
+		case e.name != "return_code" && !strings.HasSuffix(e.name, ":return_code"):
+		case e.nested: // not a plain text
+			return "", errNoCode
+		case err == nil:
+			return "", errTwoCodes
+		default:
+			code, err = string(trimSpace([]byte(e.text))), nil
 		}
-	case xml.Directive:
-		return errXMLDTD
 	}
-	return nil
-}
-
-func (w *xmlWalk) end() (string, error) {
-	switch {
-	case w.roots != 1 || w.depth != 0:
-		return "", errXML
-	case w.codes == 0:
-		return "", errNoCode
-	case w.codes > 1:
-		return "", errTwoCodes
-	}
-	return string(trimSpace([]byte(w.code.String()))), nil
+	return code, err
 }
 
 // Limits of ack.path.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"paynotify/signer"
 	"paynotify/store"
 )
 
@@ -31,6 +32,9 @@ func LoadKeys(p *Profile, m *store.Merchant, ms []Material) (*Keys, error) {
 	loaded := &Keys{keys: make([]parsedKey, 0, len(ms))}
 	for i, material := range ms {
 		k, err := material.parse()
+		if err == nil && p.Key == KeyWebhook { // once here, not at every send
+			k.secret, err = signer.ParseWhsec(material.Secret)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("key of merchant %s: %w", m.MchID, err)
 		}

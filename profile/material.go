@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"paynotify/signer"
 	"paynotify/store"
@@ -64,7 +65,8 @@ func partsOf(p *Profile, m *store.Merchant) parts {
 // private key comes back as PKCS #8 PEM. No fault contains a byte of a key.
 func NewMaterial(p *Profile, m *store.Merchant, given, kept Material) (Material, []Fault) {
 	need := partsOf(p, m)
-	if p.Key == KeyWebhook && (!need.rsa || strings.HasPrefix(strings.TrimSpace(given.PrivateKey), "wh")) {
+	if p.Key == KeyWebhook && given.PrivateKey != "" &&
+		(!need.rsa || strings.HasPrefix(strings.TrimSpace(given.PrivateKey), "wh")) {
 		given.PrivateKey, given.Whsk = "", given.PrivateKey
 	}
 	faults := unneeded(p, need, given)
@@ -160,7 +162,8 @@ func unneeded(p *Profile, need parts, given Material) (faults []Fault) {
 		refuse(atPrivateKey, "a private key", cure+"; options.header_signature does with every profile")
 	}
 	if given.Whsk != "" && !need.whsk {
-		refuse(atPrivateKey, "a private key with sign_type v1", "leave it out, or set sign_type to v1a")
+		refuse(atPrivateKey, "a private key with sign_type v1",
+			"leave it out, or set sign_type to v1a for a whsk_ key, or options.header_signature for an RSA one")
 	}
 	if given.Secret != "" && !need.secret {
 		refuse(atSecret, "a secret", cure)
@@ -251,6 +254,16 @@ func (m Material) Warnings() []string {
 		return []string{fmt.Sprintf("the secret has fewer than %d characters: rotate to a generated one", weak)}
 	}
 	return nil
+}
+
+// KeyWarnings are the key's own warnings, and what is unusual in it for the profile.
+func (p *Profile) KeyWarnings(m Material) []string {
+	texts := m.Warnings()
+	if n := utf8.RuneCountInString(m.Secret); n > 0 && p.Secret.Chars > 0 && n != p.Secret.Chars {
+		texts = append(texts, fmt.Sprintf("the secret has %d characters; those of %s have %d, and some tools"+
+			" refuse others", n, p.Name, p.Secret.Chars))
+	}
+	return texts
 }
 
 // PublicHalf is what everybody may know of a key; what it does not hold is empty.

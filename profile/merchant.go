@@ -128,6 +128,9 @@ func optionFault(o Option, value any) (message, cure string) {
 		if faults := checkValue(nil, "", text, false); len(faults) > 0 {
 			return faults[0].Message, faults[0].Cure
 		}
+		if o.Check != nil {
+			return o.Check(text)
+		}
 	}
 	return "", ""
 }

@@ -58,6 +58,7 @@ const (
 type SecretRules struct {
 	Generate func() string             // nil = 32 characters of [0-9a-z]
 	Check    func(secret string) error // a *signer.KeyError, which holds nothing of the secret; nil = any
+	Chars    int                       // how many the provider's own have; another number is warned of; 0 = any
 }
 
 // Option is one member of a merchant's options.
@@ -67,7 +68,9 @@ type Option struct {
 	Bool    bool
 	List    bool   // of strings
 	Default string // of free text
-	Doc     string // one line
+	// Check says what is wrong with free text of one line, both texts empty when nothing is; nil takes any.
+	Check func(text string) (message, cure string)
+	Doc   string // one line
 }
 
 // Input is all that one send depends on.

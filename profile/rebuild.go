@@ -12,22 +12,39 @@ import (
 // What a send and its later evidence have in common: they must open the same keys and take the same digest,
 // or no evidence could be trusted.
 
-// OpenKeys opens and parses all keys of a merchant, each with its time of service. open is the Open of the
-// keyring that sealed them; its errors come back wrapped. No error contains a byte of a key.
-func OpenKeys(
-	p *Profile, m *store.Merchant, open func(mchID, keyID string, sealed []byte) ([]byte, error),
-) (*Keys, error) {
+// Opener opens what a keyring has sealed; keyring.Ring's Open is one.
+type Opener func(mchID, keyID string, sealed []byte) ([]byte, error)
+
+// OpenKeys opens and parses all keys of a merchant, each with its time of service. Errors of open come back
+// wrapped. No error contains a byte of a key.
+func OpenKeys(p *Profile, m *store.Merchant, open Opener) (*Keys, error) {
 	materials := make([]Material, len(m.Keys))
-	for i, k := range m.Keys {
-		plain, err := open(m.MchID, k.ID, k.Sealed)
-		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", k.ID, err)
-		}
-		if json.Unmarshal(plain, &materials[i]) != nil { // its error could quote the key
-			return nil, fmt.Errorf("key %s: sealed text is not a key", k.ID)
+	for i := range m.Keys {
+		var err error
+		if materials[i], err = OpenKey(m.MchID, &m.Keys[i], open); err != nil {
+			return nil, err
 		}
 	}
 	return LoadKeys(p, m, materials)
+}
+
+// OpenKey opens the material of one key of a merchant.
+func OpenKey(mchID string, k *store.Key, open Opener) (material Material, err error) {
+	plain, err := open(mchID, k.ID, k.Sealed)
+	if err != nil {
+		return Material{}, fmt.Errorf("key %s: %w", k.ID, err)
+	}
+	if json.Unmarshal(plain, &material) != nil { // its error could quote the key
+		return Material{}, fmt.Errorf("key %s: sealed text is not a key", k.ID)
+	}
+	return material, nil
+}
+
+// Keeps reports whether a rotation, for which the caller gives these parts, keeps parts of the key before:
+// then NewMaterial needs that one opened.
+func Keeps(p *Profile, m *store.Merchant, given Material) bool {
+	need := partsOf(p, m)
+	return need.keepRSA || need.keepSecret && given.Secret == ""
 }
 
 // Digest is a message's request_sha256: hex, of the body, for GET of the request target as it leaves, which

@@ -7,6 +7,11 @@ var all = []*Profile{
 	&alipay,
 	&alipayMapi,
 	&form,
+	&wechatV2,
+	&wechatV3,
+	&standard,
+	&stripe,
+	&jsonRSA,
 	&epay,
 	&jeepay,
 }

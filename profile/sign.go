@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"paynotify/signer"
 	"paynotify/store"
@@ -46,8 +47,11 @@ const (
 	signHMACSHA256 = "HMAC-SHA256"
 )
 
-// signV1a is Standard Webhooks' sign_type that sends both v1 and v1a.
-const signV1a = "v1a"
+// The sign types of Standard Webhooks, of which Stripe has the first as well.
+const (
+	signV1  = "v1"
+	signV1a = "v1a" // sends both
+)
 
 // sign signs a text with the key in force at the instant of the send: RSA in base64, MD5 and HMAC in
 // lower-case hex. Both of the latter cover the secret behind the text, which WeChat's HMAC wants as well.
@@ -67,12 +71,27 @@ func (k *Keys) sign(in Input, signType string, text []byte) (string, error) {
 	case signType == signRSA && key.private != nil:
 		return signer.SignRSA1(key.private, text)
 	}
-	return "", fmt.Errorf("the merchant's key does not fit sign_type %s", signType)
+	return "", errNotFit(signType)
 }
 
-// mac is the HMAC-SHA256 of a text with one of the keys.
-func (k *Keys) mac(key *parsedKey, text []byte) []byte {
-	return signer.HMACSHA256(key.secret, k.signed(text))
+func errNotFit(signType string) error {
+	return fmt.Errorf("the merchant's key does not fit sign_type %s", signType)
+}
+
+// macs are the HMAC-SHA256 of a text with each key in force at an instant, the newest first.
+func (k *Keys) macs(now time.Time, text []byte) ([][]byte, error) {
+	inForce := k.inForce(now)
+	if len(inForce) == 0 {
+		return nil, errNoKey
+	}
+	macs := make([][]byte, 0, len(inForce))
+	for _, key := range inForce {
+		if len(key.secret) == 0 { // anybody could make it
+			return nil, errNotFit(signV1)
+		}
+		macs = append(macs, signer.HMACSHA256(key.secret, k.signed(text)))
+	}
+	return macs, nil
 }
 
 // ed25519 is the Ed25519 signature of a text with one of the keys, in base64.

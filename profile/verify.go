@@ -50,8 +50,8 @@ type VerifyKeys struct {
 	Options   map[string]string // as the sender has them set, where they change what is on the wire
 }
 
-// ParseVerifyKeys reads what a merchant verifies with: a public key as PEM, bare base64, certificate or whpk_…,
-// or a secret; a line end behind the secret is taken off.
+// ParseVerifyKeys reads what a merchant verifies with: a public key as PEM, bare base64, certificate or
+// whpk_…, or a secret; a line end behind the secret is taken off.
 func ParseVerifyKeys(publicKey, secret, signType string) (VerifyKeys, error) {
 	keys := VerifyKeys{SignType: signType}
 	keys.Secret = strings.TrimSuffix(strings.TrimSuffix(secret, "\n"), "\r")
