@@ -21,10 +21,11 @@ import (
 	"paynotify/store"
 )
 
-// Options is what the API needs. Store, Intake, Ring and Rules are required.
+// Options is what the API needs. Store, Intake, Prober, Ring and Rules are required.
 type Options struct {
 	Store  store.Store
 	Intake Intake
+	Prober Prober
 	Ring   *keyring.Ring // seals merchants' keys
 	Rules  *egress.Rules // judges notify_urls
 
@@ -86,7 +87,7 @@ func New(o Options) *API {
 	}
 	a := &API{
 		Service: &Service{
-			Store: o.Store, Intake: o.Intake, Ring: o.Ring, Rules: o.Rules,
+			Store: o.Store, Intake: o.Intake, Prober: o.Prober, Ring: o.Ring, Rules: o.Rules,
 			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
 		},
 		Auth: NewAuthenticator(o.AdminKey),

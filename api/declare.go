@@ -64,6 +64,7 @@ func (a *API) declare(version string) {
 	a.huma = humago.New(routes{a}, config)
 	a.merchantRoutes()
 	a.laneRoutes()
+	a.probeRoutes()
 	a.notificationRoutes()
 	a.evidenceRoutes()
 	a.lookingRoutes()

@@ -2,14 +2,12 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"hash/crc32"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -78,8 +76,12 @@ func (s *Service) createMerchant(ctx context.Context, e *merchantEdit) (Merchant
 	if len(faults) > 0 {
 		return none, invalid(faults)
 	}
-	if p := s.addKey(&m, material); p != nil {
-		return none, p
+	if material != (profile.Material{}) {
+		key, p := s.sealKey(m.MchID, material)
+		if p != nil {
+			return none, p
+		}
+		m.Keys = []store.Key{key}
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -111,31 +113,6 @@ func profileOf(e *merchantEdit) (*profile.Profile, *profile.Fault) {
 	return prof, nil
 }
 
-// addKey seals new key material and puts it before the merchant's other keys. Empty material
-// is none.
-func (s *Service) addKey(m *store.Merchant, material profile.Material) *Problem {
-	if material == (profile.Material{}) {
-		return nil
-	}
-	public, err := material.Public(m.MchID, s.Now())
-	if err != nil {
-		return asProblem(err)
-	}
-	key := store.Key{
-		ID: rand.Text(), PublicKey: public.PEM, Certificate: public.Certificate, Serial: public.Serial,
-		Whpk: public.Whpk,
-	}
-	plain, err := json.Marshal(material)
-	if err != nil {
-		return asProblem(err)
-	}
-	if key.Sealed, err = s.Ring.Seal(m.MchID, key.ID, plain); err != nil {
-		return asProblem(err)
-	}
-	m.Keys = slices.Insert(slices.Clone(m.Keys), 0, key)
-	return nil
-}
-
 // withKeys shows a merchant together with one of its keys, and its secret, which is never shown again.
 func (s *Service) withKeys(
 	ctx context.Context, m *store.Merchant, key int, material profile.Material, warnings ...string,
@@ -144,8 +121,11 @@ func (s *Service) withKeys(
 	if err != nil {
 		return MerchantCreated{}, fromStore(err)
 	}
+	if prof, known := profile.ByName(m.Profile); known {
+		warnings = append(warnings, prof.KeyWarnings(material)...)
+	}
 	out := MerchantCreated{
-		MerchantView: s.view(m, sending, append(warnings, material.Warnings()...)...),
+		MerchantView: s.view(m, sending, warnings...),
 		Secret:       orNil(material.Secret),
 	}
 	if key < len(m.Keys) {
@@ -156,21 +136,32 @@ func (s *Service) withKeys(
 
 // Merchant shows one merchant.
 func (s *Service) Merchant(ctx context.Context, mchID string) (MerchantView, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	m, err := s.Store.Merchant(ctx, mchID)
-	if err != nil {
-		return MerchantView{}, fromStore(err)
+	m, p := s.merchant(ctx, mchID)
+	if p != nil {
+		return MerchantView{}, p
 	}
 	return s.show(ctx, &m)
 }
 
-func (s *Service) show(ctx context.Context, m *store.Merchant) (MerchantView, error) {
+// merchant reads one merchant.
+func (s *Service) merchant(ctx context.Context, mchID string) (store.Merchant, *Problem) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	m, err := s.Store.Merchant(ctx, mchID)
+	if err != nil {
+		return m, fromStore(err)
+	}
+	return m, nil
+}
+
+func (s *Service) show(ctx context.Context, m *store.Merchant, warnings ...string) (MerchantView, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	sending, err := s.Store.Sending(ctx)
 	if err != nil {
 		return MerchantView{}, fromStore(err)
 	}
-	return s.view(m, sending), nil
+	return s.view(m, sending, warnings...), nil
 }
 
 // Merchants shows a page of merchants by mch_id; limit 0 is the default.
@@ -218,28 +209,64 @@ func openCursor(cursor string) (string, error) {
 	return string(raw[4:]), nil
 }
 
-// patchMerchant changes a merchant in one step. A new notify_url also lifts the hold of a refused address.
+// patchMerchant changes a merchant in one step. A new notify_url also lifts the hold of a refused address,
+// and forgets the probe of the old one. Where the new settings sign with something that the merchant's key
+// does not hold, it is generated and stored in the same step.
 func (s *Service) patchMerchant(ctx context.Context, mchID string, e *merchantEdit) (MerchantView, error) {
+	var none MerchantView
 	faults := e.faults
 	if e.hasKey {
 		faults = merge(faults, profile.Fault{
 			Location: "body.key", Message: "cannot be changed here", Cure: "POST …/rotate-key",
 		})
 	}
-	return s.change(ctx, mchID, func(m *store.Merchant) error {
-		faults := fixed(fixed(faults, "mch_id", e.mchID, m.MchID), "profile", e.profile, m.Profile)
-		prof, known := profile.ByName(m.Profile)
-		if !known {
-			return s.unknownProfile(m)
+	var made completion
+	for range keyTriesMax {
+		var lacking store.Merchant
+		var prof *profile.Profile
+		m, err := s.update(ctx, mchID, func(m *store.Merchant) (err error) {
+			if prof, err = s.patch(m, e, faults); err != nil || made.apply(prof, m, s.Now()) {
+				return err
+			}
+			lacking = *m
+			return errKeyChanged
+		})
+		switch {
+		case err == nil:
+			warnings := made.warnings(mchID)
+			if len(warnings) > 0 {
+				s.Log.Info("merchant key completed for its settings", "mch_id", mchID)
+			}
+			return s.show(ctx, &m, warnings...)
+		case !errors.Is(err, errKeyChanged):
+			return none, ownOrStore(err)
 		}
-		before := m.NotifyURL
-		e.apply(m, prof)
-		if p := invalid(s.check(faults, prof, m)); p != nil {
-			return p
+		var p *Problem
+		if made, p = s.complete(prof, &lacking); p != nil { // outside the store: it takes a while
+			return none, p
 		}
-		m.Blocked = m.Blocked && m.NotifyURL == before
-		return nil
-	})
+	}
+	return none, changing()
+}
+
+// patch makes the changes of an edit; the error is a *Problem.
+func (s *Service) patch(
+	m *store.Merchant, e *merchantEdit, faults []profile.Fault,
+) (*profile.Profile, error) {
+	faults = fixed(fixed(faults, "mch_id", e.mchID, m.MchID), "profile", e.profile, m.Profile)
+	prof, known := profile.ByName(m.Profile)
+	if !known {
+		return nil, s.unknownProfile(m)
+	}
+	before := m.NotifyURL
+	e.apply(m, prof)
+	if p := invalid(s.check(faults, prof, m)); p != nil {
+		return nil, p
+	}
+	if m.NotifyURL != before {
+		m.Blocked, m.Probe = false, nil
+	}
+	return prof, nil
 }
 
 // fixed refuses to change a member that cannot change; its own value once more is no change.
@@ -252,18 +279,28 @@ func fixed(faults []profile.Fault, member string, given *string, have string) []
 	})
 }
 
-// change updates a merchant, shows it, and lets sending look again: the change may have opened its lane.
+// change updates a merchant and shows it.
 func (s *Service) change(
 	ctx context.Context, mchID string, change func(m *store.Merchant) error,
 ) (MerchantView, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	m, err := s.Store.UpdateMerchant(ctx, mchID, change)
+	m, err := s.update(ctx, mchID, change)
 	if err != nil {
 		return MerchantView{}, ownOrStore(err)
 	}
-	s.Intake.Nudge()
 	return s.show(ctx, &m)
+}
+
+// update changes a merchant and lets sending look again: the change may have opened its lane.
+func (s *Service) update(
+	ctx context.Context, mchID string, change func(m *store.Merchant) error,
+) (store.Merchant, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	m, err := s.Store.UpdateMerchant(ctx, mchID, change)
+	if err == nil {
+		s.Intake.Nudge()
+	}
+	return m, err
 }
 
 // ownOrStore keeps a Problem that one of our functions made inside a call to the store.

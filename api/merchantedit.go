@@ -31,9 +31,9 @@ type MerchantRequest struct {
 
 // KeyRequest is a key that the caller brings; what is left out is generated.
 type KeyRequest struct {
-	PrivateKey string `json:"private_key,omitempty" doc:"RSA-2048: PEM or bare base64"`
-	Secret     string `json:"secret,omitempty" doc:"HMAC or MD5 secret"`
-	Serial     string `json:"serial,omitempty" doc:"Of the certificate, where it is not the derived one"`
+	PrivateKey string `json:"private_key,omitempty" doc:"RSA-2048 as PEM or bare base64; whsk_… for v1a"`
+	Secret     string `json:"secret,omitempty" doc:"HMAC or MD5; standard: whsec_…; wechat_v3: 32 ASCII bytes"`
+	Serial     string `json:"serial,omitempty" doc:"wechat_v3: upper-case hex or PUB_KEY_ID_…; default: derived"`
 }
 
 // AckRequest sets which reply is an acknowledgement; what is left out stays as it is.
@@ -60,6 +60,7 @@ var (
 		"paused_until":  "POST …/pause",
 		"held_reason":   "it follows from pause, the switch and the address",
 		"created_at":    "it never changes",
+		"probe":         "POST …/probe",
 		"warnings":      "they follow from the other fields",
 		"public_key":    "POST …/rotate-key",
 		"secret":        "POST …/rotate-key with key.secret",

@@ -33,6 +33,7 @@ type MerchantView struct {
 	PausedReason  *string        `json:"paused_reason"`
 	PausedUntil   *Time          `json:"paused_until" nullable:"true" doc:"null until a person resumes"`
 	HeldReason    *string        `json:"held_reason" doc:"Why nothing is sent to it now"`
+	Probe         *ProbeView     `json:"probe"`
 	CreatedAt     Time           `json:"created_at"`
 	Warnings      []string       `json:"warnings" nullable:"false" doc:"Weak settings, in words"`
 }
@@ -84,7 +85,7 @@ type MerchantKeys struct {
 type MerchantCreated struct {
 	MerchantView
 	MerchantKeys
-	Secret *string `json:"secret" doc:"Shown here once and never again; null where there is none"`
+	Secret *string `json:"secret" doc:"Shown once, when it is new; null where there is none or it stays"`
 }
 
 // MerchantPage is a page of merchants.
@@ -101,12 +102,13 @@ func (s *Service) view(m *store.Merchant, sending store.Sending, warnings ...str
 		full = profile.Defaults(prof, m)
 		warnings = append(warnings, profile.Warnings(prof, m)...)
 	}
+	warnings = append(warnings, probeWarnings(m.Probe)...)
 	v := MerchantView{
 		MchID: full.MchID, Name: full.Name, Profile: full.Profile, NotifyURL: full.NotifyURL,
 		SignType: full.SignType, AppID: full.AppID, Charset: full.Charset, Schedule: full.Schedule,
 		Ack: ackView(full.Ack), MaxInflight: cmp.Or(full.MaxInflight, s.MaxInflightDefault),
 		RatePerSecond: full.RatePerSecond, Options: full.Options, State: "active",
-		CreatedAt: Time{full.CreatedAt}, Warnings: append([]string{}, warnings...),
+		Probe: probeView(m.Probe), CreatedAt: Time{full.CreatedAt}, Warnings: append([]string{}, warnings...),
 	}
 	if m.PausedAt(now) {
 		v.State, v.PausedReason, v.PausedUntil = "paused", orNil(m.PausedReason), timeOrNil(m.PausedUntil)

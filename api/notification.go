@@ -239,7 +239,7 @@ func attemptView(a *store.Attempt) AttemptView {
 		v.Status = &a.Status
 	}
 	if a.Status > 0 || len(a.Reply) > 0 {
-		text := escapeReply(a.Reply)
+		text := EscapeReply(a.Reply)
 		v.Reply, v.ReplyBytes = &text, append([]byte{}, a.Reply...)
 	}
 	return v

@@ -52,12 +52,17 @@ const (
 	SlugNotPending          = "not-pending"
 	SlugShrunk              = "shrunk"
 	SlugNoBackup            = "backup-unsupported"
+	SlugTooManyKeys         = "too-many-keys"
+	SlugChanging            = "merchant-changing"
+	SlugProbeNotAllowed     = "probe-not-allowed"
+	SlugHeld                = "merchant-held"
 	SlugTooLarge            = "too-large"
 	SlugTooMany             = "too-many-items"
 	SlugUnsupportedMedia    = "unsupported-media-type"
 	SlugInvalid             = "validation-failed"
 	SlugReservedParameter   = "reserved-parameter"
 	SlugNotifyURL           = "notify-url"
+	SlugTooManyProbes       = "too-many-probes"
 	SlugInternal            = "internal"
 	SlugUnavailable         = "storage-unavailable"
 )
@@ -84,12 +89,17 @@ var problemTypes = map[string]problemType{
 	SlugNotPending:          {409, "Not pending"},
 	SlugShrunk:              {409, "Shrunk"},
 	SlugNoBackup:            {409, "Backup unsupported"},
+	SlugTooManyKeys:         {409, "Too many keys"},
+	SlugChanging:            {409, "Merchant changing"},
+	SlugProbeNotAllowed:     {409, "Probe not allowed"},
+	SlugHeld:                {409, "Merchant held"},
 	SlugTooLarge:            {413, "Too large"},
 	SlugTooMany:             {413, "Too many items"},
 	SlugUnsupportedMedia:    {415, "Unsupported media type"},
 	SlugInvalid:             {422, "Validation failed"},
 	SlugReservedParameter:   {422, "Reserved parameter"},
 	SlugNotifyURL:           {422, "notify_url refused"},
+	SlugTooManyProbes:       {429, "Too many probes"},
 	SlugInternal:            {500, "Internal error"},
 	SlugUnavailable:         {503, "Storage unavailable"},
 }

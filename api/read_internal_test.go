@@ -60,7 +60,7 @@ func FuzzReadNotification(f *testing.F) {
 func TestReplyIsExactProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		reply := rapid.SliceOf(rapid.Byte()).Draw(t, "reply")
-		shown := escapeReply(reply)
+		shown := EscapeReply(reply)
 		if !utf8.ValidString(shown) {
 			t.Fatalf("%q is no UTF-8", shown)
 		}

@@ -2,9 +2,9 @@ package api
 
 import "unicode/utf8"
 
-// escapeReply makes a merchant's reply safe and exact to show: UTF-8, each byte of a control character
+// EscapeReply makes a merchant's reply safe and exact to show: UTF-8, each byte of a control character
 // (Unicode Cc: C0, DEL and C1) or of invalid text as \xNN, a backslash as \\.
-func escapeReply(reply []byte) string {
+func EscapeReply(reply []byte) string {
 	const hex = "0123456789abcdef"
 	out := make([]byte, 0, len(reply)+16)
 	for i := 0; i < len(reply); {

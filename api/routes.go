@@ -100,10 +100,12 @@ func (a *API) merchantRoutes() {
 	})
 	declare(a, huma.Operation{
 		OperationID: "change-merchant", Method: "PATCH", Path: "/v1/merchants/{mch_id}", Tags: tagMerchants,
-		Summary:     "Change a merchant",
-		Description: "A JSON merge patch: null sets the default. mch_id, profile and key cannot change here.",
+		Summary: "Change a merchant",
+		Description: "A JSON merge patch: null sets the default. mch_id, profile and key cannot change here. " +
+			"Where new settings sign with what the key does not hold, that is generated; see …/public-key.",
 		RequestBody: a.patchBody(),
-	}, []int{404}, func(ctx context.Context, in *mchBody[merchantEdit, *merchantEdit]) (MerchantView, error) {
+	}, []int{404, 409}, func(ctx context.Context, in *mchBody[merchantEdit, *merchantEdit],
+	) (MerchantView, error) {
 		return withBody(&in.Body, func(e *merchantEdit) (MerchantView, error) {
 			return s.patchMerchant(ctx, in.MchID, e)
 		})
@@ -138,7 +140,11 @@ func (a *API) laneRoutes() {
 	declare(a, huma.Operation{
 		OperationID: "rotate-key", Method: "POST", Path: "/v1/merchants/{mch_id}/rotate-key", Tags: tagMerchants,
 		Summary: "Give a merchant a new key",
-	}, []int{404}, func(ctx context.Context, in *mchBody[RotateRequest, *RotateRequest],
+		Description: "standard and stripe sign with the old keys too until the end of overlap, 24h unless it is " +
+			"given, with the new one first; \"0s\" cuts the old ones at once. The others switch at one instant, " +
+			"now or at. wechat_v3 keeps its APIv3 key unless key.secret is given. A key that begins later is shown " +
+			"here alone until then; a rotation to an earlier instant replaces it.",
+	}, []int{404, 409}, func(ctx context.Context, in *mchBody[RotateRequest, *RotateRequest],
 	) (MerchantCreated, error) {
 		return withBody(&in.Body, func(req *RotateRequest) (MerchantCreated, error) {
 			return s.RotateKey(ctx, in.MchID, *req)
@@ -149,6 +155,20 @@ func (a *API) laneRoutes() {
 		Summary: "Show the public half of the key that signs now",
 	}, []int{404}, func(ctx context.Context, in *mchInput) (MerchantKeys, error) {
 		return s.PublicKey(ctx, in.MchID)
+	})
+}
+
+func (a *API) probeRoutes() {
+	s := a.Service
+	declare(a, huma.Operation{
+		OperationID: "probe-merchant", Method: "POST", Path: "/v1/merchants/{mch_id}/probe", Tags: tagMerchants,
+		Summary: "Send one request with wrong signatures, to see if the merchant verifies",
+		Description: "Only with options.probe true. It makes no notification. verifies_signatures is false when " +
+			"the merchant acknowledged the request, true when it refused it with a whole reply (for which an " +
+			"unknown order may be the reason too), null when nothing can be said: no whole reply, a near-miss, a " +
+			"redirect, 429 or 503. The last result stands in the merchant until notify_url changes.",
+	}, []int{404, 409, 429}, func(ctx context.Context, in *mchInput) (ProbeView, error) {
+		return s.Probe(ctx, in.MchID)
 	})
 }
 

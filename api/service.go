@@ -24,6 +24,7 @@ type Intake interface {
 type Service struct {
 	Store  store.Store
 	Intake Intake
+	Prober Prober
 	Ring   *keyring.Ring // seals merchants' keys
 	Rules  *egress.Rules // judges notify_urls
 	// UserAgent is what the dispatcher's client sends; empty means its default.
@@ -32,6 +33,8 @@ type Service struct {
 	MaxInflightDefault int
 	Log                *slog.Logger
 	Now                func() time.Time
+
+	probing probing
 }
 
 // bounded gives a call to the store the time in which a caller is promised an answer.

@@ -24,6 +24,7 @@ type Merchant struct {
 	Headers       map[string]string // sealed values, see Keys
 	TLS           json.RawMessage   // client certificate, CA and pin; sealed where secret
 	Keys          []Key             // newest first; only sealed bytes, see signer/keyring
+	Probe         *Probe            // what came of the last signature probe; nil = there was none
 
 	Paused       bool
 	PausedReason string
@@ -56,6 +57,33 @@ type Key struct {
 	Whpk        string    // "whpk_…", the Ed25519 key of Standard Webhooks' v1a
 	From        time.Time // not used before; zero = at once
 	Until       time.Time // not used from then on; zero = no end
+}
+
+// Probe is what came of a signature probe: of a request to the merchant's notify_url whose every signature
+// was wrong on purpose.
+type Probe struct {
+	At       time.Time
+	Verifies *bool // see ProbeVerifies
+	Verdict  Verdict
+	Reason   Reason
+	Status   int    // of the reply; 0 = none
+	Reply    []byte // at most ReplyBytesKept of it
+}
+
+// ProbeVerifies says what the judgement of a probe's reply tells of the merchant: false, it acknowledged a
+// wrong signature; true, it refused it with a whole reply that was no acknowledgement; nil, nothing can be
+// said. A reply that was meant as an acknowledgement and is none (a near-miss), one that nobody could read,
+// and 429 and 503, which speak of load, say nothing.
+func ProbeVerifies(v Verdict, r Reason, status int) *bool {
+	switch {
+	case v == Acked:
+		return new(false)
+	case r.NearMiss(), r == Encoded, status == 429, status == 503:
+		return nil
+	case v == Refused, v == HTTP4xx, v == HTTP5xx:
+		return new(true)
+	}
+	return nil
 }
 
 // Open reports whether the merchant's lane may send at now, leaving the global switch aside.

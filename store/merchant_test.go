@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -30,6 +31,44 @@ func TestMerchantHeldReason(t *testing.T) {
 		}
 		if got := c.m.PausedAt(now); got != (c.want == HeldMerchantPaused) {
 			t.Errorf("%s: paused %v", c.name, got)
+		}
+	}
+}
+
+func TestProbeVerifies(t *testing.T) {
+	for _, c := range []struct {
+		verdict Verdict
+		reason  Reason
+		status  int
+		want    string
+	}{
+		{Acked, AckExact, 200, "false"},
+		{Acked, AckTrimmed, 200, "false"},
+		{Refused, AckMismatch, 200, "true"},
+		{Refused, AckEmpty, 204, "true"},
+		{HTTP4xx, HTTPStatus, 401, "true"},
+		{HTTP5xx, HTTPStatus, 500, "true"},
+		{HTTP4xx, HTTPStatus, 429, "unknown"},
+		{HTTP5xx, HTTPStatus, 503, "unknown"},
+		{HTTP5xx, AckStatus, 500, "unknown"},
+		{Refused, AckCase, 200, "unknown"},
+		{Refused, Encoded, 200, "unknown"},
+		{HTTP3xx, Redirect, 302, "unknown"},
+		{Timeout, TimeoutHeaders, 0, "unknown"},
+		{DNSError, DNSNXDomain, 0, "unknown"},
+		{ConnectError, ConnReset, 0, "unknown"},
+		{TLSError, TLSExpired, 0, "unknown"},
+		{BadReply, Truncated, 200, "unknown"},
+		{Blocked, AddressBlocked, 0, "unknown"},
+		{Interrupted, Crash, 0, "unknown"},
+		{InternalError, Internal, 0, "unknown"},
+	} {
+		got := "unknown"
+		if v := ProbeVerifies(c.verdict, c.reason, c.status); v != nil {
+			got = strconv.FormatBool(*v)
+		}
+		if got != c.want {
+			t.Errorf("%s %s %d: %s, want %s", c.verdict, c.reason, c.status, got, c.want)
 		}
 	}
 }

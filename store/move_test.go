@@ -21,6 +21,7 @@ func TestChecksumCoversEveryField(t *testing.T) {
 		}
 	})
 	mch := store.MovedMerchant{}
+	mch.Probe = &store.Probe{}
 	before := sumOf(t, &mch)
 	each(t, reflect.ValueOf(&mch).Elem(), "MovedMerchant", func(path string) {
 		if sumOf(t, &mch) == before {
@@ -71,6 +72,13 @@ func each(t *testing.T, v reflect.Value, path string, check func(path string)) {
 				each(t, v.Field(i), path+"."+v.Type().Field(i).Name, check)
 			}
 			return
+		case reflect.Pointer:
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+				break
+			}
+			each(t, v.Elem(), path, check)
+			v.SetZero()
 		case reflect.Slice:
 			if v.Len() > 0 {
 				each(t, v.Index(v.Len()-1), path+"[]", check)

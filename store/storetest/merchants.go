@@ -36,9 +36,13 @@ func whole(mchID string, now time.Time) store.Merchant {
 		Keys: []store.Key{
 			{
 				ID: "k2", Sealed: []byte{0, 1, 0xff}, PublicKey: "PEM", Certificate: "PEM", Serial: "AB12",
-				From: now, Until: now.Add(time.Hour),
+				From: now, Until: now.Add(time.Hour), Whpk: "whpk_AAAA",
 			},
 			{ID: "k1", Sealed: []byte("sealed")},
+		},
+		Probe: &store.Probe{
+			At: now, Verifies: new(false), Verdict: store.Acked, Reason: store.AckTrimmed, Status: 200,
+			Reply: []byte{'s', 0, 0xff, '\n'},
 		},
 		Paused: true, PausedReason: "maintenance", PausedUntil: now.Add(time.Hour), Blocked: true,
 	}
