@@ -99,9 +99,17 @@ var importRules = []importRule{
 		reason: "a sandbox merchant verifies like a merchant would, with what a merchant has",
 	},
 	{
+		dir: "certify", ours: []string{"profile", "store", "signer", "dispatcher/egress"},
+		reason: "it sends like the engine, and knows nothing of it; only cmd prints what it finds",
+	},
+	{
 		dir: "cmd/paynotify", free: true,
 		others: []string{"github.com/spf13/cobra", "github.com/spf13/viper"},
 		reason: "it wires everything, and configuration is read nowhere else",
+	},
+	{
+		dir: "examples/merchant/go", strict: true,
+		reason: "a merchant copies it: it shows the standard library, and nothing of ours",
 	},
 	{dir: "store/storetest", free: true, reason: "suites are free"},
 	{dir: "queue/queuetest", free: true, reason: "suites are free"},

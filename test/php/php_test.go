@@ -34,6 +34,7 @@ func TestTutorialIsVerbatim(t *testing.T) {
 // params hold what notifications really carry, and what breaks careless verifiers.
 const params = `{"trade_no":"2026112122001","trade_status":"TRADE_SUCCESS","total_amount":"88.88",` +
 	`"subject":"当面付 A&B=C+D 100% \"q\" <b> /x/ \\ '~*","body":"line one\nline two","count":3,"empty":"",` +
+	`"seller_id":"2088101106499364",` +
 	`"fund_bill_list":"[{\"amount\":\"15.00\",\"fundChannel\":\"ALIPAYACCOUNT\"}]",` +
 	`"passback_params":"merchantBizType=3C&merchantBizNo=2016010101111"}`
 
@@ -57,8 +58,8 @@ func TestMerchants(t *testing.T) {
 		for _, c := range combinations {
 			name := charset + "-" + c.signTypeIn + "-" + c.merchant
 			t.Run(name, func(t *testing.T) {
-				s := newShop(t, charset, c.signTypeIn)
-				php.addKey(t, name, s.publicPEM)
+				s := newShop(t, alipayMerchant(charset, c.signTypeIn), json.RawMessage(params))
+				php.addKeys(t, name, s.public)
 				at := php.url + "/" + c.merchant + "/" + name
 				msg := s.encode(t)
 				checkReply(t, s, at, msg, c.acked)
@@ -89,28 +90,31 @@ type shop struct {
 	merchant     *store.Merchant
 	notification *store.Notification
 	keys         *profile.Keys
-	publicPEM    string
+	public       map[string]string // what the merchant verifies with, by kind
 }
 
-func newShop(t *testing.T, charset, signTypeIn string) *shop {
-	t.Helper()
-	alipay, ok := profile.ByName("alipay")
-	if !ok {
-		t.Fatal("there is no profile alipay")
-	}
-	m := &store.Merchant{
+func alipayMerchant(charset, signTypeIn string) *store.Merchant {
+	return &store.Merchant{
 		MchID: "m1", Profile: "alipay", NotifyURL: "https://shop.example/notify", AppID: "2021000000000001",
 		Charset: charset, Options: map[string]any{"sign_type_in": signTypeIn}, Keys: []store.Key{{ID: "k1"}},
 	}
+}
+
+func newShop(t *testing.T, m *store.Merchant, params json.RawMessage) *shop {
+	t.Helper()
+	p, ok := profile.ByName(m.Profile)
+	if !ok {
+		t.Fatalf("there is no profile %s", m.Profile)
+	}
 	now := time.Now()
 	n := &store.Notification{
-		NotifyID: store.NewID(now, 0), MchID: "m1", Profile: "alipay", OutTradeNo: "20261121-1",
-		Params: json.RawMessage(params), CreatedAt: now, Schedule: "alipay",
+		NotifyID: store.NewID(now, 0), MchID: m.MchID, Profile: m.Profile, OutTradeNo: "20261121-1",
+		Params: params, CreatedAt: now, Schedule: "alipay",
 	}
-	if faults := append(profile.CheckMerchant(alipay, m), profile.Check(alipay, m, n)...); len(faults) > 0 {
+	if faults := append(profile.CheckMerchant(p, m), profile.Check(p, m, n)...); len(faults) > 0 {
 		t.Fatalf("refused: %+v", faults)
 	}
-	material, faults := profile.NewMaterial(alipay, m, profile.Material{}, profile.Material{})
+	material, faults := profile.NewMaterial(p, m, profile.Material{}, profile.Material{})
 	if len(faults) > 0 {
 		t.Fatalf("key: %+v", faults)
 	}
@@ -118,16 +122,18 @@ func newShop(t *testing.T, charset, signTypeIn string) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := profile.LoadKeys(alipay, m, []profile.Material{material})
+	keys, err := profile.LoadKeys(p, m, []profile.Material{material})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shop{alipay, m, n, keys, public.PEM}
+	return &shop{p, m, n, keys, map[string]string{
+		"pem": public.PEM, "secret": material.Secret, "whpk": public.Whpk,
+	}}
 }
 
 func (s *shop) encode(t *testing.T) profile.Message {
 	t.Helper()
-	msg, err := s.profile.Encode(profile.Input{
+	msg, err := profile.Encode(s.profile, profile.Input{
 		Notification: s.notification, Merchant: s.merchant, Keys: s.keys, Now: time.Now(), Rand: rand.Reader,
 	})
 	if err != nil {
@@ -139,7 +145,16 @@ func (s *shop) encode(t *testing.T) profile.Message {
 // post sends a message as it is and judges the reply as the engine does.
 func (s *shop) post(t *testing.T, at string, msg profile.Message) profile.Judgement {
 	t.Helper()
-	if msg.Query != "" {
+	judgement, _ := s.ask(t, at, msg)
+	return judgement
+}
+
+// ask is post that also tells why the merchant refused, where it says so.
+func (s *shop) ask(t *testing.T, at string, msg profile.Message) (judgement profile.Judgement, why string) {
+	t.Helper()
+	if msg.Query != "" && strings.Contains(at, "?") {
+		at += "&" + msg.Query
+	} else if msg.Query != "" {
 		at += "?" + msg.Query
 	}
 	req, err := http.NewRequestWithContext(t.Context(), msg.Method, at, bytes.NewReader(msg.Body))
@@ -160,7 +175,7 @@ func (s *shop) post(t *testing.T, at string, msg profile.Message) profile.Judgem
 	}
 	return profile.Judge(profile.AckPolicy(s.profile, s.merchant), profile.Reply{
 		Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: body,
-	})
+	}), resp.Header.Get("X-Why")
 }
 
 // tampered changes a message in ways that somebody between us and the merchant would.

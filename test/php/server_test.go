@@ -16,7 +16,7 @@ const startMax = 20 * time.Second
 // phpServer is a running "php -S" with the merchants of testdata.
 type phpServer struct {
 	url  string // http://127.0.0.1:PORT
-	keys string // the folder of their public keys
+	keys string // the folder of their keys
 
 	mu  sync.Mutex
 	log []byte
@@ -34,7 +34,7 @@ func startPHP(t *testing.T) *phpServer {
 	}
 	s := &phpServer{keys: t.TempDir()}
 	cmd := exec.Command(php, "-S", "127.0.0.1:0", filepath.Join("testdata", "merchants.php"))
-	cmd.Env = append(os.Environ(), "PUBLIC_KEYS="+s.keys)
+	cmd.Env = append(os.Environ(), "KEYS="+s.keys)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -72,10 +72,22 @@ func startPHP(t *testing.T) *phpServer {
 	return s
 }
 
-// addKey gives the merchants a public key under a name.
-func (s *phpServer) addKey(t *testing.T, name, pem string) {
+// addKeys gives the merchants the keys of a name, by kind; empty ones it has not.
+func (s *phpServer) addKeys(t *testing.T, name string, keys map[string]string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(s.keys, name+".pem"), []byte(pem), 0o600); err != nil {
+	for kind, text := range keys {
+		if text == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(s.keys, name+"."+kind), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *phpServer) removeKey(t *testing.T, name, kind string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(s.keys, name+"."+kind)); err != nil {
 		t.Fatal(err)
 	}
 }

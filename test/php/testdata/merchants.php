@@ -1,40 +1,30 @@
 <?php
-// Merchants of Alipay, for "php -S". The path says which and with whose key: /tutorial/KEY, /v1/KEY; the public
-// keys lie in the folder PUBLIC_KEYS as KEY.pem.
+// Merchants of every dialect, for "php -S". The path says which one and with whose key: /MERCHANT/KEY; the
+// keys lie in the folder KEYS as KEY.pem (public key), KEY.secret or KEY.whpk. What each makes of a
+// notification stands in alipay.php, tutorials.php, wechat.php and webhooks.php; a refusal may say why in the
+// header X-Why.
 ini_set('display_errors', '0'); // notices go to the log, as in production
-require __DIR__ . '/verify_sign.php';
-
-// The algorithm of the official SDKs' rsaCheckV1: sign and sign_type removed, empty values skipped.
-function verifyV1($params, $publicKey) {
-    $sign = $params['sign'] ?? '';
-    unset($params['sign'], $params['sign_type']);
-    ksort($params);
-    $pairs = [];
-    foreach ($params as $name => $value) {
-        if ($value !== '') {
-            $pairs[] = "$name=$value";
-        }
-    }
-    return openssl_verify(implode('&', $pairs), base64_decode($sign), $publicKey, OPENSSL_ALGO_SHA256) === 1;
-}
-
-// The tutorial's handler, with the key from a file and without its empty updateOrderStatus.
-function handleAlipayNotify($verify, $publicKey) {
-    $params = $_POST;
-    if ($verify($params, $publicKey)) {
-        $orderNo = $params['out_trade_no'];
-        $tradeStatus = $params['trade_status'];
-        error_log("verified $orderNo $tradeStatus");
-        echo 'success';
-    } else {
-        echo 'fail';
-    }
+foreach (['verify_sign', 'alipay', 'tutorials', 'wechat', 'webhooks'] as $file) {
+    require __DIR__ . "/$file.php";
 }
 
 [, $merchant, $key] = explode('/', parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) + ['', '', ''];
-$verify = ['tutorial' => 'verifySign', 'v1' => 'verifyV1'][$merchant] ?? null;
-if ($verify === null) {
+$handle = 'merchant_' . strtr($merchant, '-', '_');
+if (!function_exists($handle)) {
     http_response_code(404);
     exit('no such merchant');
 }
-handleAlipayNotify($verify, file_get_contents(getenv('PUBLIC_KEYS') . '/' . basename($key) . '.pem'));
+$handle(basename($key));
+
+// key is a merchant's key of one kind.
+function key_of($key, $kind) {
+    return trim(file_get_contents(getenv('KEYS') . "/$key.$kind"));
+}
+
+// answer acknowledges as most providers want it, or refuses.
+function answer($ok, $why = 'signature') {
+    if (!$ok) {
+        header("X-Why: $why");
+    }
+    echo $ok ? 'success' : 'fail';
+}
