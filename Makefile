@@ -14,7 +14,7 @@ FSYNC    ?= everysec
 # Where goroutines meet. The rest is the same code with and without -race.
 RACE := ./api/... ./dispatcher/... ./queue/... ./retry/... ./sandbox/... ./signer/... ./store/...
 
-.PHONY: help build demo test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
+.PHONY: help build demo docs interop test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,11 @@ demo: ## everything at once on this machine, with a live timeline (ARGS='--for 2
 # lines are go test's own: nothing may follow.
 test: deps check ## install what the tests need (apt, when root), then check and test everything
 	$(GO) test -race -timeout 10m $(RACE)
+	cd test/interop && $(GO) test -count 1 -timeout 10m ./...
 	$(GO) test -count 1 -timeout 10m ./...
+
+interop: ## send through the binary to the providers' real SDKs (Go, and npm where it is)
+	cd test/interop && $(GO) test -count 1 -timeout 10m -v ./...
 
 test-race: ## every package under the race detector (slow)
 	$(GO) test -race -timeout 20m ./...
@@ -50,6 +54,9 @@ lint: ## golangci-lint, which also checks the format
 
 fmt: ## format with gofumpt, or gofmt where it is absent
 	$(if $(GOFUMPT),$(GOFUMPT),gofmt) -w $$(find . -name '*.go' -not -path './.*')
+
+docs: ## rewrite docs/profiles.md from the code
+	$(GO) test ./profile -run TestProfilesDoc -update
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@for pkg in $$($(GO) list ./...); do \

@@ -21,7 +21,9 @@ type Hit struct {
 	Query  string // as received
 	Header http.Header
 	Body   []byte
-	Params []Param // of a form body, then of the query, in the order received; nil for other bodies
+	// Params are those of the body, in the order received, then those of the query. Of a JSON or XML body
+	// they are the members that the dialect's check made out, decrypted where they were encrypted.
+	Params []Param
 
 	NotifyID   string // empty where the dialect has none
 	OutTradeNo string // may be empty
@@ -32,6 +34,8 @@ type Hit struct {
 	Rule      string // what was broken, when Rejected: encoding, missing, sign_type, signature, …
 	Detail    string // one sentence about it
 	Reply     string // the reply given, in the words of Replies; flaky:N tells what it gave
+
+	isForm bool // or a query: Params are all there
 }
 
 // Param is one parameter, decoded.
@@ -59,6 +63,7 @@ func newHit(r *http.Request, body []byte) Hit {
 		fromBody = parseForm(string(body))
 	}
 	h.Params = append(fromBody, parseForm(r.URL.RawQuery)...)
+	h.isForm = len(body) == 0 || len(fromBody) > 0
 	h.NotifyID, h.OutTradeNo = h.param("notify_id"), h.param("out_trade_no")
 	if len(fromBody) == 0 && len(body) > 0 {
 		h.readOther(r.Header)

@@ -30,15 +30,20 @@ const (
 type Merchant struct {
 	// Reply is what `listen --reply` takes, see Replies; empty means success.
 	Reply string
-	// Profile names the dialect whose signatures are verified and whose acknowledgement is given; empty means
-	// that nothing is verified and that the acknowledgement is `success`.
+	// Profile names the dialect whose signatures are verified and whose acknowledgement is given; empty
+	// means that nothing is verified and that the acknowledgement is `success`.
 	Profile string
-	// PublicKey verifies RSA (and Ed25519) signatures: PEM or one line of base64.
+	// PublicKey verifies RSA signatures (PEM, a certificate or one line of base64), or Ed25519 ones
+	// (whpk_…).
 	PublicKey string
-	// Secret verifies signatures made with a shared key.
+	// Secret verifies signatures made with a shared key, and opens what is encrypted with one.
 	Secret string
-	// Log is told of every request, on the connection's goroutine and before the reply is written, so that it
-	// can do what a merchant does while the POST is in flight. Calls may overlap.
+	// SignType is the only one accepted; empty means what the request says, or the profile's default.
+	SignType string
+	// Options are the sender's, where they change what is on the wire: header_signature, signature_header, …
+	Options map[string]string
+	// Log is told of every request, on the connection's goroutine and before the reply is written, so that
+	// it can do what a merchant does while the POST is in flight. Calls may overlap.
 	Log func(Hit)
 
 	reply   reply
@@ -99,7 +104,7 @@ func (m *Merchant) prepare() (err error) {
 		}
 		m.profile = p
 	}
-	m.check, err = newChecker(m.profile, m.PublicKey, m.Secret)
+	m.check, err = m.newChecker()
 	return err
 }
 

@@ -105,7 +105,7 @@ func (e *engine) start(ctx context.Context) error {
 		PollMax: e.backend.poll, Log: e.log, Registerer: registry,
 	})
 	o := api.Options{
-		Store: e.dispatcher.Store, Intake: e.dispatcher, Ring: e.keys.Ring, Rules: &rules,
+		Store: e.dispatcher.Store, Intake: e.dispatcher, Prober: e.dispatcher, Ring: e.keys.Ring, Rules: &rules,
 		UserAgent: userAgent, AdminKey: string(e.cfg.Auth.AdminKey),
 		MaxInflightDefault: e.cfg.Dispatcher.MaxInflight, Ready: e.ready, NotYet: e.notYet,
 		Registerer: registry, Log: e.log, Version: version.Version,

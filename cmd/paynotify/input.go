@@ -11,8 +11,13 @@ import (
 	"paynotify/store"
 )
 
-// readInput reads a file that a flag names; - is stdin.
+// readInput reads a request that a flag names; - is stdin.
 func readInput(cmd *cobra.Command, name string) ([]byte, error) {
+	return readAtMost(cmd, name, store.BodyBytesMax)
+}
+
+// readAtMost reads a file of at most so many bytes; - is stdin.
+func readAtMost(cmd *cobra.Command, name string, bytesMax int64) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if name != "-" {
 		f, err := os.Open(name)
@@ -22,12 +27,12 @@ func readInput(cmd *cobra.Command, name string) ([]byte, error) {
 		defer f.Close() //nolint:errcheck // only read
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, store.BodyBytesMax+1))
+	text, err := io.ReadAll(io.LimitReader(in, bytesMax+1))
 	switch {
 	case err != nil:
 		return nil, &problem{code: exitNotFound, what: "cannot read " + name, why: err.Error()}
-	case len(text) > store.BodyBytesMax:
-		return nil, dataf("%s has more than %d bytes; a request has at most that many", name, store.BodyBytesMax)
+	case int64(len(text)) > bytesMax:
+		return nil, dataf("%s has more than %d bytes; a request has at most that many", name, bytesMax)
 	}
 	return text, nil
 }

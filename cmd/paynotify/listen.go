@@ -25,7 +25,9 @@ const keyFileBytesMax = 64 << 10
 
 // listenOptions are the flags of listen.
 type listenOptions struct {
-	address, profile, reply   string
+	dialect
+
+	address, reply            string
 	publicKeyFile, secretFile string
 }
 
@@ -35,22 +37,29 @@ func newListenCommand() *cobra.Command {
 		Use:   "listen",
 		Short: "Plays a merchant: prints each notification, verifies it, answers it",
 		Long: `listen plays a merchant on this machine. It prints every notification, verifies its signature as
-merchants do, books each notify_id once and answers as told by --reply; a notification whose signature
-does not hold is answered with fail. Ctrl-C ends it.
+merchants do, decrypts what is encrypted, books each notify_id once and answers as told by --reply; a
+notification whose signature does not hold is refused in the way of its profile. --option and --sign-type
+say how the sender is set. Ctrl-C ends it.
 
 Replies:
 ` + replyHelp(),
 		Example: `  paynotify listen --listen 127.0.0.1:9000 --profile alipay --public-key shop.pem
-  paynotify listen --profile alipay_mapi --secret-file shop.key --reply flaky:3`,
+  paynotify listen --profile alipay_mapi --secret-file shop.key --reply flaky:3
+  paynotify listen --profile wechat_v3 --public-key shop.pem --secret-file apiv3.key
+  paynotify listen --profile form --option header_signature=true --public-key shop.pem`,
 		Args: needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return listen(cmd, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return listen(cmd, &o) },
 	}
+	o.flags(c, "alipay")
 	f := c.Flags()
 	f.StringVar(&o.address, "listen", "127.0.0.1:9000", "where to listen, HOST:PORT; port 0 takes a free one")
-	f.StringVar(&o.profile, "profile", "alipay", "the dialect to verify")
-	f.StringVar(&o.publicKeyFile, "public-key", "", "file with the public key or certificate to verify with")
-	f.StringVar(&o.secretFile, "secret-file", "", "file with the shared secret to verify with")
+	receiverKeyFlags(c, &o.publicKeyFile, &o.secretFile)
 	f.StringVar(&o.reply, "reply", "success", "what to answer, one of the replies above")
+	var replies []string
+	for _, r := range sandbox.Replies() {
+		replies = append(replies, r.Name)
+	}
+	completeFlag(c, "reply", replies)
 	return c
 }
 
@@ -63,8 +72,8 @@ func replyHelp() string {
 }
 
 // listen runs the merchant until ctx ends.
-func listen(cmd *cobra.Command, o listenOptions) error {
-	printer := &hitPrinter{out: cmd.OutOrStdout(), profile: o.profile, json: wantsJSON(cmd)}
+func listen(cmd *cobra.Command, o *listenOptions) error {
+	printer := &hitPrinter{out: cmd.OutOrStdout(), profile: o.dialect.profile, json: wantsJSON(cmd)}
 	printer.paint = paletteFor(printer.out)
 	m, err := o.merchant(printer.print)
 	if err != nil {
@@ -89,8 +98,8 @@ func listen(cmd *cobra.Command, o listenOptions) error {
 		return dataf("%s", err)
 	}
 	defer m.Close() //nolint:errcheck // the process ends
-	if p, _ := profile.ByName(o.profile); !p.Unsigned && m.PublicKey == "" && m.Secret == "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "signatures are not checked: give %s\n", keyFlag(p))
+	if profile.Signs(o.p, o.m) && m.PublicKey == "" && m.Secret == "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "signatures are not checked: give %s\n", o.keyFlags())
 	}
 	<-cmd.Context().Done()
 	if errors.Is(context.Cause(cmd.Context()), errTerminated) {
@@ -100,46 +109,30 @@ func listen(cmd *cobra.Command, o listenOptions) error {
 }
 
 // merchant makes the merchant that the flags describe.
-func (o listenOptions) merchant(log func(sandbox.Hit)) (*sandbox.Merchant, error) {
+func (o *listenOptions) merchant(log func(sandbox.Hit)) (*sandbox.Merchant, error) {
 	if err := sandbox.CheckReply(o.reply); err != nil {
 		return nil, usagef("--reply: %s", err)
 	}
-	p, ok := profile.ByName(o.profile)
-	if !ok {
-		var names []string
-		for _, p := range profile.All() {
-			names = append(names, p.Name)
-		}
-		bad := usagef("--profile: %q is unknown", o.profile)
-		bad.do = didYouMean(o.profile, names, "take one of "+strings.Join(names, ", "))
-		return nil, bad
+	if err := o.resolve(""); err != nil {
+		return nil, err
 	}
-	m := &sandbox.Merchant{Reply: o.reply, Profile: p.Name, Log: log}
+	m := &sandbox.Merchant{
+		Reply: o.reply, Profile: o.p.Name, SignType: o.signType, Options: o.optionTexts(), Log: log,
+	}
 	var err error
-	if m.PublicKey, err = readKeyFile("--public-key", o.publicKeyFile); err != nil {
+	if m.PublicKey, m.Secret, err = o.receiverKeys(o.publicKeyFile, o.secretFile); err != nil {
 		return nil, err
 	}
-	if m.Secret, err = readKeyFile("--secret-file", o.secretFile); err != nil {
-		return nil, err
-	}
-	useless := (m.PublicKey != "" && p.Key != profile.KeyRSA) || (m.Secret != "" && p.Key != profile.KeySecret)
-	if useless {
-		bad := usagef("profile %s is not verified with that key", p.Name)
-		bad.do = "give " + keyFlag(p)
+	// A merchant with half of its keys would refuse everything.
+	rsa, secret, webhook := o.uses()
+	half := m.Secret != "" && m.PublicKey == "" && rsa || m.PublicKey != "" && m.Secret == "" &&
+		secret && !webhook && o.p.Key != profile.KeyRSAAndSecret
+	if half {
+		bad := usagef("profile %s with these options is verified with two keys", o.p.Name)
+		bad.do = "give " + o.keyFlags()
 		return nil, bad
 	}
 	return m, nil
-}
-
-// keyFlag says which flag brings the key of a profile.
-func keyFlag(p *profile.Profile) string {
-	switch {
-	case p.Unsigned || p.Key == profile.KeyNone:
-		return "no key: nothing is signed"
-	case p.Key == profile.KeySecret:
-		return "--secret-file FILE"
-	}
-	return "--public-key FILE"
 }
 
 // readKeyFile reads a key; an empty name means none.

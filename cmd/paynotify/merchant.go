@@ -25,7 +25,7 @@ func newMerchantCommand() *cobra.Command {
 	}
 	asGroup(c)
 	c.AddCommand(merchantAdd(), merchantList(), merchantShow(), merchantSet(), merchantPause(), merchantResume(),
-		merchantRotateKey(), merchantRemove())
+		merchantRotateKey(), merchantProbe(), merchantRemove())
 	return c
 }
 
@@ -290,9 +290,12 @@ func merchantRotateKey() *cobra.Command {
 	var overlap time.Duration
 	var at string
 	c := &cobra.Command{
-		Use:               "rotate-key MCH_ID",
-		Short:             "Give a merchant a new key",
-		Example:           "  paynotify merchant rotate-key m1 --at 2026-12-01T00:00:00Z",
+		Use:   "rotate-key MCH_ID",
+		Short: "Give a merchant a new key",
+		Long: `Give a merchant a new key. Profiles that can carry several signatures (standard, stripe) sign with
+the old key too until the end of --overlap; the others switch at one instant, now or --at.`,
+		Example: "  paynotify merchant rotate-key m1 --at 2026-12-01T00:00:00Z\n" +
+			"  paynotify merchant rotate-key m2 --overlap 48h",
 		Args:              needs("MCH_ID"),
 		ValidArgsFunction: completeMerchants,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -318,7 +321,8 @@ func merchantRotateKey() *cobra.Command {
 		},
 	}
 	keyFlags(c)
-	c.Flags().DurationVar(&overlap, "overlap", 0, "sign with both keys for so long, where the profile can")
+	c.Flags().DurationVar(&overlap, "overlap", 0,
+		"sign with the old key too for so long, where the profile can (default 24h); 0s cuts it at once")
 	c.Flags().StringVar(&at, "at", "",
 		"use the new key from then on: an instant (RFC 3339) or a duration such as 24h")
 	return c

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -87,31 +88,19 @@ func merchantBody(cmd *cobra.Command) (map[string]any, error) {
 	return body, nil
 }
 
-// optionBody adds the options; true and false are booleans, a value in brackets is a list.
+// optionBody adds the options.
 func optionBody(cmd *cobra.Command, body map[string]any) error {
 	given, _ := cmd.Flags().GetStringArray("option")
+	values, err := optionValues(given)
+	if err != nil || len(values) == 0 {
+		return err
+	}
 	options, _ := body["options"].(map[string]any)
 	if options == nil {
 		options = map[string]any{}
 	}
-	for _, o := range given {
-		name, text, found := strings.Cut(o, "=")
-		if !found || name == "" {
-			return usagef("--option %q: want NAME=VALUE", o)
-		}
-		var value any = text
-		if text == "true" || text == "false" {
-			value = text == "true"
-		} else if strings.HasPrefix(text, "[") {
-			if err := json.Unmarshal([]byte(text), &value); err != nil {
-				return usagef("--option %s: the list is no JSON: %s", name, err)
-			}
-		}
-		options[name] = value
-	}
-	if len(options) > 0 {
-		body["options"] = options
-	}
+	maps.Copy(options, values)
+	body["options"] = options
 	return nil
 }
 
@@ -147,11 +136,13 @@ func ackBody(cmd *cobra.Command, body map[string]any) {
 }
 
 func keyFlags(c *cobra.Command) {
-	c.Flags().String("private-key", "", "file with the private key to sign with (PEM or bare base64)")
-	c.Flags().String("secret-file", "", "file with the secret to sign with")
+	c.Flags().String("private-key", "",
+		"file with the private key to sign with: RSA as PEM or bare base64; whsk_… for sign type v1a")
+	c.Flags().String("secret-file", "", "file with the secret to sign with; for wechat_v3 the APIv3 key")
+	c.Flags().String("serial", "", "wechat_v3: the certificate's serial number, or PUB_KEY_ID_…")
 }
 
-// keyBody reads the key files.
+// keyBody reads the key files, and what stands beside them.
 func keyBody(cmd *cobra.Command) (map[string]string, error) {
 	key := map[string]string{}
 	for flag, field := range map[string]string{"private-key": "private_key", "secret-file": "secret"} {
@@ -163,6 +154,9 @@ func keyBody(cmd *cobra.Command) (map[string]string, error) {
 		if text != "" {
 			key[field] = text
 		}
+	}
+	if serial, _ := cmd.Flags().GetString("serial"); serial != "" {
+		key["serial"] = serial
 	}
 	return key, nil
 }

@@ -40,6 +40,9 @@ func printMerchant(w io.Writer, m *api.MerchantCreated) error {
 		row("paused_until", m.PausedUntil.Format(time.RFC3339))
 	}
 	row("held", deref(m.HeldReason))
+	if m.Probe != nil {
+		row("probe", m.Probe.At.Format(time.RFC3339)+"  "+probeReply(m.Probe))
+	}
 	row("created_at", m.CreatedAt.Format(time.RFC3339))
 	row("public key", deref(m.PublicKeyBase64))
 	row("serial", deref(m.Serial))

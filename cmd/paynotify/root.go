@@ -104,7 +104,8 @@ Start with "paynotify demo", then "paynotify serve --dev".`,
 		&cobra.Group{ID: groupUse, Title: "Use a running server:"},
 		&cobra.Group{ID: groupCare, Title: "Take care of it:"},
 	)
-	addAll(root, groupRun, newServeCommand(), newDemoCommand(), newListenCommand(), newBenchCommand())
+	addAll(root, groupRun, newServeCommand(), newDemoCommand(), newListenCommand(), newCertifyCommand(),
+		newVerifyCommand(), newBenchCommand())
 	addAll(root, groupUse, newMerchantCommand(), newSendCommand(), newShowCommand(), newListCommand(),
 		newTailCommand(), newResendCommand(), newSendingCommand())
 	addAll(root, groupCare, newHealthCommand(), newDoctorCommand(), newBackupCommand(), newFsckCommand(),
