@@ -351,7 +351,8 @@ func (s *Service) PauseMerchant(ctx context.Context, mchID string, req PauseRequ
 // ResumeMerchant ends a pause, and the hold that a refused address caused.
 func (s *Service) ResumeMerchant(ctx context.Context, mchID, reason string) (MerchantView, error) {
 	v, err := s.change(ctx, mchID, func(m *store.Merchant) error {
-		m.Paused, m.PausedReason, m.PausedUntil, m.Blocked = false, "", time.Time{}, false
+		m.Paused, m.PausedReason, m.PausedUntil = false, "", time.Time{}
+		m.Blocked, m.BreakerOpen = false, false
 		return nil
 	})
 	if err == nil {

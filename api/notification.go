@@ -208,16 +208,7 @@ func (l *look) summary(ctx context.Context, n *store.Notification) (Notification
 	if n.NotifyURL == "" && m != nil {
 		v.NotifyURL = orNil(m.NotifyURL)
 	}
-	if n.State == store.Pending {
-		held := ""
-		if m != nil || l.sending.Paused {
-			held = heldReason(l.sending, m, l.now)
-		}
-		if held == "" && n.Blocked {
-			held = store.HeldAddressBlocked
-		}
-		v.HeldReason = orNil(held)
-	}
+	v.HeldReason = orNil(n.HeldReason(m, l.sending, l.now))
 	return v, nil
 }
 

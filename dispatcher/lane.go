@@ -12,6 +12,10 @@ import (
 // long backlog shares the process after every turn.
 const claimMax = 32
 
+// breakerLook is how long after a failure the store is asked when the lane may go on: shorter than any pause of
+// a breaker, long enough for many failures to ask once.
+const breakerLook = time.Second
+
 // held is a claim in this process's hands.
 type held struct {
 	store.Claim
@@ -80,6 +84,8 @@ func (d *Dispatcher) runLane(ctx context.Context, lane string) {
 		d.metrics.throttled.cap.Inc()
 	case store.LaneRated:
 		d.metrics.throttled.rate.Inc()
+	case store.LaneTight:
+		d.metrics.throttled.breaker.Inc()
 	case store.LaneIdle, store.LaneHeld:
 	}
 	d.wakeBy(claims.Next)
@@ -109,6 +115,10 @@ func (d *Dispatcher) start(h held) {
 			point("committed")
 			d.report(&h, o)
 			d.wakeBy(o.NextAt)
+			if o.Attempt.Failed() {
+				// The lane's breaker may have work for a probe before that: the store knows when, and is asked.
+				d.wakeBy(h.now().Add(breakerLook))
+			}
 		}
 		d.slots.settled()
 	}()

@@ -32,7 +32,7 @@ type metrics struct {
 	recovered, lostWakes        prometheus.Counter
 	newerRecords                prometheus.Counter
 
-	throttled  struct{ cap, rate, workers, retryAfter prometheus.Counter }
+	throttled  struct{ cap, rate, workers, breaker, retryAfter prometheus.Counter }
 	suppressed struct{ staleLease prometheus.Counter }
 
 	attempts   map[attemptLabels]prometheus.Counter
@@ -84,7 +84,7 @@ func newMetrics(r prometheus.Registerer, s store.Store) *metrics {
 	m.throttled.cap = throttled.WithLabelValues("merchant_cap")
 	m.throttled.rate = throttled.WithLabelValues("merchant_rate")
 	m.throttled.workers = throttled.WithLabelValues("workers")
-	throttled.WithLabelValues("breaker") // nothing moves it before there is a breaker
+	m.throttled.breaker = throttled.WithLabelValues("breaker")
 	m.throttled.retryAfter = throttled.WithLabelValues("retry_after")
 	suppressed := f.counters("suppressed_sends_total", "Claims given up before the first byte.", "reason")
 	for _, never := range []string{"spent", "held"} { // the embedded store gives no such claim out

@@ -30,8 +30,11 @@ type Merchant struct {
 	PausedReason string
 	PausedUntil  time.Time // zero = until a person resumes
 	Blocked      bool      // its address was refused; until notify_url changes or a person resumes
-	CreatedAt    time.Time
-	Revision     int64 // grows with every change
+	// BreakerOpen says that its lane sends probes only, see Breaker. The store tells it and keeps it elsewhere;
+	// an update that sets it to false closes the breaker.
+	BreakerOpen bool `json:"-"`
+	CreatedAt   time.Time
+	Revision    int64 // grows with every change
 }
 
 // RateBurst is how many sends a lane of this rate may start at once after a rest: a second's worth, at least
@@ -86,23 +89,42 @@ func ProbeVerifies(v Verdict, r Reason, status int) *bool {
 	return nil
 }
 
-// Open reports whether the merchant's lane may send at now, leaving the global switch aside.
-func (m *Merchant) Open(now time.Time) bool { return m.HeldReason(now) == "" }
+// Open reports whether the merchant's lane may send at now, leaving the global switch aside. An open breaker
+// does not close it: probes go.
+func (m *Merchant) Open(now time.Time) bool { return !m.PausedAt(now) && !m.Blocked }
 
 // PausedAt reports whether a pause is in force at now.
 func (m *Merchant) PausedAt(now time.Time) bool {
 	return m.Paused && (m.PausedUntil.IsZero() || now.Before(m.PausedUntil))
 }
 
-// HeldReason is why the merchant's lane is closed at now, empty when it is open.
+// HeldReason is why the merchant's lane is closed at now, or sends probes only; empty when it is open.
 func (m *Merchant) HeldReason(now time.Time) string {
 	switch {
 	case m.PausedAt(now):
 		return HeldMerchantPaused
 	case m.Blocked:
 		return HeldAddressBlocked
+	case m.BreakerOpen:
+		return HeldBreakerOpen
 	}
 	return ""
+}
+
+// HeldReason is why nothing of a notification is sent at now, or no more than probes: the first reason that
+// applies, empty when it is not held or not pending. A merchant that is gone, nil, holds nothing.
+func (n *Notification) HeldReason(m *Merchant, s Sending, now time.Time) string {
+	switch {
+	case n.State != Pending:
+		return ""
+	case s.Paused:
+		return HeldSendingPaused
+	case n.Blocked && (m == nil || m.Open(now)):
+		return HeldAddressBlocked
+	case m == nil:
+		return ""
+	}
+	return m.HeldReason(now)
 }
 
 // Why a pending notification is held, first that applies.

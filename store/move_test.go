@@ -45,6 +45,9 @@ func sumOf(t *testing.T, m *store.MovedMerchant) (c store.Checksum) {
 // each sets one field after the other, calls check, and sets it back.
 func each(t *testing.T, v reflect.Value, path string, check func(path string)) {
 	t.Helper()
+	if path == "MovedMerchant.Merchant.BreakerOpen" {
+		return // what a lane has seen does not move
+	}
 	old := reflect.New(v.Type()).Elem()
 	old.Set(v)
 	switch x := v.Addr().Interface().(type) {

@@ -168,6 +168,7 @@ const (
 	LaneCapped                   // all places of the lane are taken
 	LaneRated                    // no tokens
 	LaneHeld                     // closed
+	LaneTight                    // what is due is held back by the breaker or a shrunken cap
 )
 
 // Claims is what a Claim gave out.

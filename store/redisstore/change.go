@@ -19,7 +19,7 @@ type edit struct {
 	r        *record
 	attempts []entry // to append
 	release  bool    // the live claim ends
-	failing  string  // "1" or "0": the lane's last attempt failed or not; "" says nothing
+	how      string  // the attempt ended, see lua/change.lua; empty says nothing
 	wake     bool    // tell whether the lane is ready
 	hold     []byte  // the merchant, now held; nil leaves it
 	holdAt   int64   // the revision that it must still have
@@ -93,6 +93,9 @@ func (s *Store) swap(ctx context.Context, shard int, e *edit) (ready bool, raw s
 		}
 		return false, raw, nil
 	}
+	if len(reply) > 3 && toInt(reply[3]) == 1 {
+		s.cache.drop(e.r.n.MchID) // it says whether the breaker is open
+	}
 	return toInt(reply[2]) == 1, swapped, nil
 }
 
@@ -116,7 +119,7 @@ func (s *Store) changeArgs(e *edit) []any {
 	}
 	args := []any{
 		r.n.MchID, r.n.NotifyID, r.front, head, bodyAt, attempts, len(e.attempts), r.n.AttemptCount,
-		e.was.part, now.part, base, flag(e.release), e.failing, flag(e.wake), s.opts.MaxInflightDefault,
+		e.was.part, now.part, base, flag(e.release), e.how, flag(e.wake), s.opts.MaxInflightDefault,
 	}
 	if e.hold == nil && e.was.class == "" && now.class == "" && e.was.blocked == now.blocked &&
 		e.was.send == now.send {

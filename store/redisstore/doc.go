@@ -7,7 +7,7 @@
 //	meta          hash    marks the shard as ours: format, number of shards, identity of the store
 //	m             hash    mch_id → merchant (live ones)
 //	names, gone   zset    mch_id of the live merchants, of the deleted ones
-//	l:MCH         hash    the lane: limits, pause, tokens, until when it is awake; see lua/lane.lua
+//	l:MCH         hash    the lane: limits, pause, tokens, breaker, until when it is awake; see lua/lane.lua
 //	lanes         zset    mch_id → when Wakes must look at the lane
 //	n:ID          string  a notification: front, progress, frozen body, attempts; see codec.go
 //	d0:MCH d1 d2  zset    what waits, by store.Class: notify_id → due
@@ -26,8 +26,8 @@
 //
 // The state machine is package store's alone: a script moves records and indexes, but what becomes of a
 // notification Go computes, and writes it by compare-and-swap on the record's front. Whoever holds a claim
-// nearly always finds the record as it was, so a settlement is one script too. Cap, rate, pause and the awake
-// mark are decided in scripts, which see all nodes.
+// nearly always finds the record as it was, so a settlement is one script too. Cap, rate, pause, breaker and
+// the awake mark are decided in scripts, which see all nodes.
 //
 // Redis's own clock is the store's.
 //

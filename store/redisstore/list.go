@@ -265,7 +265,7 @@ func (f *filter) matches(n *store.Notification) bool {
 		q.Verdict != "" && q.Verdict != n.LastVerdict,
 		q.Reason != "" && q.Reason != n.LastReason,
 		us < f.from, n.NotifyID >= f.below,
-		q.Held == "false" && n.Blocked,
+		(q.Held == "false" || q.Held == store.HeldBreakerOpen) && n.Blocked,
 		q.Held != "" && q.Held != "false" && n.State != store.Pending:
 		return false
 	}
@@ -288,7 +288,7 @@ func (s *Store) heldAs(ctx context.Context, f *filter, n *store.Notification) (b
 		if err != nil && !errors.Is(err, store.ErrNoMerchant) {
 			return false, err
 		}
-		why = heldReason(sending, &m, n, s.Now())
+		why = n.HeldReason(&m, sending, s.Now())
 	}
 	switch f.q.Held {
 	case "true":
@@ -297,18 +297,6 @@ func (s *Store) heldAs(ctx context.Context, f *filter, n *store.Notification) (b
 		return why == "", nil
 	}
 	return why == f.q.Held, nil
-}
-
-// heldReason is why a pending notification is held, the first reason that applies; empty when it is not.
-func heldReason(sending store.Sending, m *store.Merchant, n *store.Notification, now time.Time) string {
-	why := m.HeldReason(now)
-	switch {
-	case sending.Paused:
-		return store.HeldSendingPaused
-	case why == "" && n.Blocked:
-		return store.HeldAddressBlocked
-	}
-	return why
 }
 
 func toTexts(values []any) []string {

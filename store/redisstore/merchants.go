@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,7 +110,10 @@ func (s *Store) readMerchant(ctx context.Context, mchID string) (store.Merchant,
 	if s.shards() == 0 {
 		return store.Merchant{}, s.notReady()
 	}
-	raw, err := s.rdb.HGet(ctx, s.prefix(shardOf(mchID, s.shards()))+"m", mchID).Result()
+	pipe := s.rdb.Pipeline()
+	found := s.getMerchant(ctx, pipe, mchID)
+	_ = flush(ctx, pipe) // the first reply says it too
+	raw, err := found.data.Result()
 	switch {
 	case errors.Is(err, redis.Nil):
 		s.cache.drop(mchID)
@@ -124,13 +128,25 @@ func (s *Store) readMerchant(ctx context.Context, mchID string) (store.Merchant,
 	if err != nil {
 		return m, fmt.Errorf("merchant %s: %w", mchID, err)
 	}
+	m.BreakerOpen = found.open()
 	s.cache.put(m)
 	return m, nil
 }
 
+// merchantReply is a merchant on its way: what was stored, and the breaker of its lane.
+type merchantReply struct{ data, breaker *redis.StringCmd }
+
+func (s *Store) getMerchant(ctx context.Context, pipe redis.Pipeliner, mchID string) merchantReply {
+	prefix := s.prefix(shardOf(mchID, s.shards()))
+	return merchantReply{pipe.HGet(ctx, prefix+"m", mchID), pipe.HGet(ctx, prefix+"l:"+mchID, "br")}
+}
+
+// open reports whether the breaker is; lua/lane.lua writes it.
+func (r merchantReply) open() bool { return strings.HasPrefix(r.breaker.Val(), "1,") }
+
 // writeMerchant writes a merchant whose lane is still at the given revision; false when it is not.
 func (s *Store) writeMerchant(
-	ctx context.Context, m *store.Merchant, revision int64, deleted bool,
+	ctx context.Context, m *store.Merchant, revision int64, deleted, closes bool,
 ) (bool, error) {
 	data, err := packMerchant(m)
 	if err != nil {
@@ -143,7 +159,7 @@ func (s *Store) writeMerchant(
 	reply, err := s.run(ctx, call{
 		shard: shardOf(m.MchID, s.shards()), script: merchantScript, args: []any{
 			m.MchID, revision, flag(deleted), data, m.Revision, m.MaxInflight, m.RatePerSecond, flag(m.Paused),
-			until, flag(m.Blocked),
+			until, flag(m.Blocked), flag(closes),
 		},
 	})
 	s.cache.drop(m.MchID)
@@ -168,7 +184,7 @@ func (s *Store) CreateMerchant(ctx context.Context, m store.Merchant) (store.Mer
 			return store.Merchant{}, store.ErrExists
 		}
 		m.Revision, m.CreatedAt = before+1, s.Now().Truncate(time.Microsecond)
-		done, err := s.writeMerchant(ctx, &m, before, deleted)
+		done, err := s.writeMerchant(ctx, &m, before, deleted, true)
 		if done || err != nil {
 			return m, err
 		}
@@ -186,17 +202,19 @@ func (s *Store) UpdateMerchant(
 		if err != nil {
 			return store.Merchant{}, err
 		}
-		revision, created, blocked, url := m.Revision, m.CreatedAt, m.Blocked, m.NotifyURL
+		was := m
 		if err := change(&m); err != nil {
 			s.cache.drop(mchID) // what was handed out may share maps with it
 			return store.Merchant{}, err
 		}
-		if blocked && m.NotifyURL != url {
+		if was.Blocked && m.NotifyURL != was.NotifyURL {
 			m.Blocked = false
 		}
-		m.MchID, m.Revision, m.CreatedAt = mchID, revision+1, created
-		done, err := s.writeMerchant(ctx, &m, revision, false)
+		m.MchID, m.Revision, m.CreatedAt = mchID, was.Revision+1, was.CreatedAt
+		closes := store.ClosesBreaker(&was, &m)
+		done, err := s.writeMerchant(ctx, &m, was.Revision, false, closes)
 		if done || err != nil {
+			m.BreakerOpen = was.BreakerOpen && !closes
 			return m, err
 		}
 	}
@@ -268,15 +286,15 @@ func (s *Store) readMerchants(ctx context.Context, names []string) ([]store.Merc
 		return ms, nil
 	}
 	pipe := s.rdb.Pipeline()
-	gets := make([]*redis.StringCmd, len(names))
+	gets := make([]merchantReply, len(names))
 	for i, name := range names {
-		gets[i] = pipe.HGet(ctx, s.prefix(shardOf(name, s.shards()))+"m", name)
+		gets[i] = s.getMerchant(ctx, pipe, name)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, s.fault(err)
 	}
 	for i, get := range gets {
-		raw, err := get.Result()
+		raw, err := get.data.Result()
 		if errors.Is(err, redis.Nil) {
 			continue // deleted just now
 		}
@@ -287,6 +305,7 @@ func (s *Store) readMerchants(ctx context.Context, names []string) ([]store.Merc
 		if err != nil {
 			return nil, fmt.Errorf("merchant %s: %w", names[i], err)
 		}
+		m.BreakerOpen = get.open()
 		ms = append(ms, m)
 	}
 	return ms, nil

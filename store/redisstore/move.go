@@ -308,7 +308,7 @@ func (s *Store) ImportMerchants(ctx context.Context, ms []store.MovedMerchant) e
 		if err != nil {
 			return s.fault(err)
 		}
-		done, err := s.writeMerchant(ctx, &m.Merchant, toInt(v[0]), toText(v[1]) == "1")
+		done, err := s.writeMerchant(ctx, &m.Merchant, toInt(v[0]), toText(v[1]) == "1", true)
 		if err != nil {
 			return err
 		}

@@ -92,6 +92,7 @@ func (s *Store) outcome(ctx context.Context, e *edit, x *store.Settlement) error
 			return errUnchanged
 		}
 		e.add(o.Attempt)
+		e.how = howEnded(&o.Attempt)
 		return nil
 	}
 	final := r.n.State.Final()
@@ -104,16 +105,26 @@ func (s *Store) outcome(ctx context.Context, e *edit, x *store.Settlement) error
 		e.add(*o.Stale)
 	}
 	e.add(o.Attempt)
-	if o.Attempt.Verdict != store.Interrupted {
-		e.failing = "0"
-		if o.Attempt.Verdict != store.Acked {
-			e.failing = "1"
-		}
-	}
+	e.how = howEnded(&o.Attempt)
 	if o.Hold && r.n.NotifyURL == "" {
 		return s.hold(ctx, e)
 	}
 	return nil
+}
+
+// howEnded is what the lane learns from an attempt.
+func howEnded(a *store.Attempt) string {
+	switch {
+	case a.Verdict == store.Interrupted:
+		return ""
+	case a.Verdict == store.Acked:
+		return "a"
+	case a.Failed():
+		return "f"
+	case a.Answered():
+		return "r"
+	}
+	return "o"
 }
 
 // hold adds to an edit that the merchant is held, if it is still as it was when the claim was made.

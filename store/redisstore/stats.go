@@ -13,7 +13,7 @@ import (
 var statsScript = newScript("walk", "stats")
 
 // statsValues are the values of a reply of lua/stats.lua, behind now and the place.
-const statsValues = 13
+const statsValues = 14
 
 // stateDigits are the states by the first character of the name of a partition.
 var stateDigits = append(slices.Clip(states), store.Spent) // those that were shrunk
@@ -78,11 +78,11 @@ func addStats(out *store.Stats, values []any) {
 		}
 	}
 	m := &out.Merchants
-	for i, sum := range []*int{&out.InFlight, &m.Active, &m.Failing, &m.Paused} {
+	for i, sum := range []*int{&out.InFlight, &m.Active, &m.Failing, &m.Paused, &m.BreakerOpen} {
 		*sum += int(toInt(values[3+i]))
 	}
-	if len(values) > 7 {
-		for sends := toList(values[7]); len(sends) >= 2; sends = sends[2:] {
+	if len(values) > 8 {
+		for sends := toList(values[8]); len(sends) >= 2; sends = sends[2:] {
 			out.PendingBySend[int(toInt(sends[0]))] += int(toInt(sends[1]))
 		}
 	}

@@ -105,7 +105,7 @@ func (o *acceptOp) add(w *writer, l *lane, i int) error {
 // mayClaim says whether a fresh notification of the lane may be sent at once.
 func (w *writer) mayClaim(l *lane) bool {
 	return !w.sending.Paused && !l.closed(w.now) && l.earliest() > w.now && l.inflight < w.limit(l) &&
-		l.free(w.now) >= 1
+		l.breaker.May(l.inflight, w.limit(l), w.now) && l.free(w.now) >= 1
 }
 
 // seen answers an item whose idempotency key is known.

@@ -64,6 +64,7 @@ func (o *claimOp) take(w *writer, l *lane) error {
 		switch {
 		case !ok:
 			o.out.Lane = store.LaneIdle
+			l.breaker.Rest()
 			return nil
 		case l.inflight >= w.limit(l):
 			o.out.Lane = store.LaneCapped
@@ -75,11 +76,21 @@ func (o *claimOp) take(w *writer, l *lane) error {
 			o.out.Lane = store.LaneMore
 			return nil
 		}
-		c, ok, err := p.pick(class, o.max-len(o.out.Items))
+		var c candidate
+		var err error
+		if l.breaker.Tight() {
+			c, class, ok, err = p.pickTight(o.max - len(o.out.Items))
+		} else {
+			c, ok, err = p.pick(class, o.max-len(o.out.Items))
+		}
 		if err != nil {
 			return err
 		}
 		if !ok {
+			if _, due := p.class(); due && l.breaker.Tight() {
+				o.out.Lane = store.LaneTight
+				return nil
+			}
 			continue // nothing of that class is due after all; the lane knows now
 		}
 		if err := o.claimOne(w, l, c, class); err != nil {
@@ -127,26 +138,24 @@ type candidate struct{ id, due int64 }
 
 // class is the class whose turn it is, among those that may have something due.
 func (p *picker) class() (store.Class, bool) {
-	l, now := p.l, p.w.now
-	due := func(c store.Class) bool { return l.waiting[c] > 0 && l.next[c] <= now }
-	if l.turn >= retryEvery-1 && due(store.ClassRetry) {
+	if p.l.turn >= retryEvery-1 && p.mayHave(store.ClassRetry) {
 		return store.ClassRetry, true
 	}
 	for c := range store.Class(store.Classes) {
-		if due(c) {
+		if p.mayHave(c) {
 			return c, true
 		}
 	}
 	return 0, false
 }
 
+func (p *picker) mayHave(c store.Class) bool { return p.l.waiting[c] > 0 && p.l.next[c] <= p.w.now }
+
 // pick takes the oldest due candidate of a class. Whatever it finds, the lane knows afterwards when the next
 // one of the class is due.
 func (p *picker) pick(class store.Class, want int) (c candidate, ok bool, err error) {
-	if !p.read[class] || len(p.ids[class]) < 2 && !p.end[class] {
-		if err := p.fetch(class, want); err != nil {
-			return c, false, err
-		}
+	if err := p.look(class, want); err != nil {
+		return c, false, err
 	}
 	if ids := p.ids[class]; len(ids) > 0 && ids[0].due <= p.w.now {
 		c, ok = ids[0], true
@@ -154,6 +163,14 @@ func (p *picker) pick(class store.Class, want int) (c candidate, ok bool, err er
 	}
 	p.learn(class)
 	return c, ok, nil
+}
+
+// look makes sure that the head of a class is known, and what is behind it.
+func (p *picker) look(class store.Class, want int) error {
+	if p.read[class] && (len(p.ids[class]) >= 2 || p.end[class]) {
+		return nil
+	}
+	return p.fetch(class, want)
 }
 
 // learn tells the lane when the first candidate of a class is due.

@@ -30,6 +30,8 @@ type lane struct {
 	failing  bool                 // its last attempt was not acknowledged
 	tokens   float64
 	tokensAt int64
+	// breaker is not kept on disk: a process that starts gives every merchant another chance.
+	breaker store.Breaker
 
 	overdue int   // waiting ones that are due at mark
 	mark    int64 // how far overdue has counted
@@ -170,6 +172,9 @@ func (w *writer) wakeAt(l *lane) int64 {
 		return never
 	case l.pausedAt(w.now):
 		at = max(at, l.until)
+	}
+	if l.breaker.Tight() {
+		at = max(at, l.breaker.Next(l.earliest(), l.inflight, w.limit(l)))
 	}
 	if l.rate > 0 && l.free(w.now) < 1 {
 		at = max(at, w.now+int64(math.Ceil((1-l.tokens)*1e6/l.rate)))

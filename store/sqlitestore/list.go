@@ -129,12 +129,13 @@ func (s *Store) limit(f *filter) {
 
 // heldFilter is a question about holding, answered from memory: which lanes are held.
 type heldFilter struct {
-	asked bool
-	want  bool           // held, or not held
-	all   bool           // every pending one is, by the switch
-	own   bool           // those held for their own address are
-	lanes map[int64]bool // those of these lanes are
-	over  map[int64]bool // those of these lanes are not, whatever own says: another reason comes first
+	asked  bool
+	want   bool           // held, or not held
+	all    bool           // every pending one is, by the switch
+	own    bool           // those held for their own address are
+	lanes  map[int64]bool // those of these lanes are
+	over   map[int64]bool // those of these lanes are not, whatever own says: another reason comes first
+	others bool           // those whose own address is refused are not: that reason comes first
 }
 
 // ask learns from the writer what the filter needs to know about lanes.
@@ -157,11 +158,14 @@ func (f *filter) ask(w *writer) error {
 		paused := l.pausedAt(w.now)
 		switch f.q.Held {
 		case "true", "false":
-			h.lanes[num] = paused || l.blocked
+			h.lanes[num] = paused || l.blocked || l.breaker.Open
 		case store.HeldMerchantPaused:
 			h.lanes[num] = paused
 		case store.HeldAddressBlocked:
 			h.lanes[num], h.over[num] = l.blocked && !paused, paused
+		case store.HeldBreakerOpen:
+			h.lanes[num] = l.breaker.Open && !l.closed(w.now)
+			h.others = true
 		}
 	}
 	f.held = h
@@ -170,7 +174,7 @@ func (f *filter) ask(w *writer) error {
 
 // holds tells whether a row is held in the way that is asked for.
 func (h *heldFilter) holds(mch int64, state int, own bool) bool {
-	return state == 0 && (h.all || h.lanes[mch] || own && h.own && !h.over[mch])
+	return state == 0 && (h.all || h.lanes[mch] && !(own && h.others) || own && h.own && !h.over[mch])
 }
 
 const listColumns = "id, mch, state, held"

@@ -164,25 +164,31 @@ func (s *Store) UpdateMerchant(
 		if err != nil {
 			return store.Merchant{}, err
 		}
-		revision, created, blocked, url := m.Revision, m.CreatedAt, m.Blocked, m.NotifyURL
+		s.breakers.show(&m)
+		was := m
 		if err := change(&m); err != nil {
 			return store.Merchant{}, err
 		}
-		if blocked && m.NotifyURL != url {
+		if was.Blocked && m.NotifyURL != was.NotifyURL {
 			m.Blocked = false
 		}
-		m.MchID, m.Revision, m.CreatedAt = mchID, revision+1, created
+		m.MchID, m.Revision, m.CreatedAt = mchID, was.Revision+1, was.CreatedAt
 		err = s.do(ctx, func(w *writer) error {
 			l := w.lanes[mchID]
 			switch {
 			case l == nil || l.deleted:
 				return refuse(store.ErrNoMerchant)
-			case l.revision != revision:
+			case l.revision != was.Revision:
 				return refuse(errOverrun)
+			}
+			if store.ClosesBreaker(&was, &m) {
+				l.breaker = store.Breaker{}
+				w.s.breakers.set(l)
 			}
 			return w.writeMerchant(&m)
 		})
 		if !errors.Is(err, errOverrun) {
+			s.breakers.show(&m)
 			return m, err
 		}
 	}
@@ -227,6 +233,7 @@ func (s *Store) DeleteMerchant(ctx context.Context, mchID string) error {
 // Merchant returns a merchant from memory, or from disk once; see store.Store.
 func (s *Store) Merchant(ctx context.Context, mchID string) (store.Merchant, error) {
 	if m, ok := s.cache.get(mchID); ok {
+		s.breakers.show(&m)
 		return m, nil
 	}
 	before := s.cache.changes()
@@ -237,6 +244,7 @@ func (s *Store) Merchant(ctx context.Context, mchID string) (store.Merchant, err
 	})
 	if err == nil {
 		s.cache.offer(m, before)
+		s.breakers.show(&m)
 	}
 	return m, err
 }
@@ -258,6 +266,7 @@ func (s *Store) Merchants(
 			if err != nil {
 				return errors.Join(fmt.Errorf("merchant %s: %w: run paynotify fsck", rs.text(0), err), rs.close())
 			}
+			s.breakers.show(&m)
 			out = append(out, m)
 		}
 		return rs.close()

@@ -88,6 +88,7 @@ func (w *writer) apply(r *row, l *lane, o store.Outcome) error {
 	if o.Attempt.Verdict != store.Interrupted {
 		l.failing = o.Attempt.Verdict != store.Acked
 	}
+	w.judge(l, r, &o.Attempt)
 	last := r.n.AttemptCount
 	if o.Stale != nil {
 		if err := w.record(r, o.Stale, last-1); err != nil {
@@ -145,6 +146,7 @@ func (w *writer) settleLate(s *store.Settlement, id int64) error {
 	if !counts {
 		return nil
 	}
+	w.judge(l, r, &s.Outcome.Attempt)
 	if err := w.record(r, &s.Outcome.Attempt, r.n.AttemptCount); err != nil {
 		return err
 	}

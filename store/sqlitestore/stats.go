@@ -54,11 +54,13 @@ func (w *writer) totals() store.Stats {
 
 // addLane adds what one lane contributes.
 func (w *writer) addLane(out *store.Stats, l *lane, oldest *int64) error {
-	shut := l.closed(w.now)
+	shut := l.closed(w.now) || l.breaker.Open
 	switch {
 	case l.deleted:
 	case l.pausedAt(w.now):
 		out.Merchants.Paused++
+	case l.breaker.Open && !l.blocked:
+		out.Merchants.BreakerOpen++
 	case l.failing, l.blocked:
 		out.Merchants.Failing++
 	default:
@@ -117,7 +119,7 @@ func (w *writer) mature(l *lane) error {
 		}
 	}
 	for _, c := range w.claims.list { // in the index until they are settled, and not waiting
-		if c.l == l && c.r.due > from && c.r.due <= w.now {
+		if c.l == l && l.waiting[c.r.class] > 0 && c.r.due > from && c.r.due <= w.now {
 			l.overdue--
 		}
 	}

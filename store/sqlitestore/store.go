@@ -45,15 +45,16 @@ type Options struct {
 
 // Store is the embedded store.Store. Safe for concurrent use.
 type Store struct {
-	opts    Options
-	log     *slog.Logger
-	lock    *lockFile
-	w       *writer
-	readers *readers
-	words   *words
-	claims  *claims
-	cache   *merchantCache
-	fast    *statusBoard
+	opts     Options
+	log      *slog.Logger
+	lock     *lockFile
+	w        *writer
+	readers  *readers
+	words    *words
+	claims   *claims
+	cache    *merchantCache
+	fast     *statusBoard
+	breakers breakers
 
 	ops     chan op       // settlements, claims and the rest
 	accepts chan op       // what is to be accepted; it may wait for those

@@ -312,7 +312,7 @@ func ids(cs []store.Claim) []string {
 type laneStatus store.LaneStatus
 
 func (s laneStatus) String() string {
-	names := []string{"idle", "more", "capped", "rated", "held"}
+	names := []string{"idle", "more", "capped", "rated", "held", "tight"}
 	if int(s) < len(names) {
 		return names[s]
 	}

@@ -52,7 +52,7 @@ func (m *memory) List(_ context.Context, q store.Query) ([]store.Notification, s
 }
 
 func (m *memory) held(r *record) string {
-	return held(r.Notification, m.merchants[r.MchID], m.switched, m.now())
+	return held(r.Notification, m.shown(r.MchID), m.switched, m.now())
 }
 
 func (m *memory) Attempts(_ context.Context, after string, limit int) ([]store.Settled, string, error) {
@@ -113,12 +113,12 @@ func (m *memory) Stats(context.Context) (store.Stats, error) {
 		if r.claim != nil {
 			s.InFlight++
 		}
-		mch := m.merchants[r.MchID]
+		mch := m.shown(r.MchID)
 		at, _ := r.Due()
 		switch {
 		case m.held(r) != "":
 			s.Held++
-		case at.IsZero() || at.After(m.now()) || m.switched.Paused || !mch.Open(m.now()):
+		case at.IsZero() || at.After(m.now()) || m.switched.Paused || mch.HeldReason(m.now()) != "":
 		default:
 			s.Due++
 			if s.OldestDue.IsZero() || at.Before(s.OldestDue) {
@@ -126,9 +126,11 @@ func (m *memory) Stats(context.Context) (store.Stats, error) {
 			}
 		}
 	}
-	for _, mch := range m.merchants {
+	for id, mch := range m.merchants {
 		if mch.PausedAt(m.now()) {
 			s.Merchants.Paused++
+		} else if m.shown(id).BreakerOpen && !mch.Blocked {
+			s.Merchants.BreakerOpen++
 		} else {
 			s.Merchants.Active++
 		}
@@ -173,23 +175,33 @@ func (m *memory) UpdateMerchant(
 	if !ok {
 		return store.Merchant{}, store.ErrNoMerchant
 	}
-	mch := old
+	was := m.shown(mchID)
+	mch := was
 	if err := change(&mch); err != nil {
 		return store.Merchant{}, err
 	}
+	if store.ClosesBreaker(&was, &mch) {
+		delete(m.breakers, mchID)
+	}
 	mch.MchID, mch.CreatedAt, mch.Revision = mchID, old.CreatedAt, old.Revision+1
 	m.merchants[mchID] = mch
-	return mch, nil
+	return m.shown(mchID), nil
 }
 
 func (m *memory) Merchant(_ context.Context, mchID string) (store.Merchant, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	mch, ok := m.merchants[mchID]
-	if !ok {
+	if _, ok := m.merchants[mchID]; !ok {
 		return store.Merchant{}, store.ErrNoMerchant
 	}
-	return mch, nil
+	return m.shown(mchID), nil
+}
+
+// shown is a merchant as readers see it.
+func (m *memory) shown(mchID string) store.Merchant {
+	mch := m.merchants[mchID]
+	mch.BreakerOpen = m.breaker(mchID).Open
+	return mch
 }
 
 func (m *memory) Merchants(_ context.Context, cursor string, limit int) ([]store.Merchant, string, error) {
@@ -202,7 +214,7 @@ func (m *memory) Merchants(_ context.Context, cursor string, limit int) ([]store
 		case len(page) == limit:
 			return page, page[len(page)-1].MchID, nil
 		default:
-			page = append(page, m.merchants[mchID])
+			page = append(page, m.shown(mchID))
 		}
 	}
 	return page, "", nil

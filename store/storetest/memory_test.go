@@ -21,6 +21,8 @@ type memory struct {
 	awake map[string]time.Time // lanes, until when
 	named map[string]int       // lanes, their last turn
 	turn  int
+	// breakers may be forgotten by a crash, and here are.
+	breakers map[string]*store.Breaker
 }
 
 type disk struct {
@@ -60,7 +62,7 @@ func newDisk() *disk {
 
 // openMemory opens a disk. Like every store that one process owns it knows that all claims are dead.
 func openMemory(d *disk, clock func() time.Time) *memory {
-	m := &memory{clock: clock, disk: d, awake: map[string]time.Time{}, named: map[string]int{}}
+	m := &memory{clock: clock, disk: d, awake: map[string]time.Time{}, named: map[string]int{}, breakers: map[string]*store.Breaker{}}
 	for _, r := range m.sorted() {
 		if r.claim != nil {
 			m.interrupt(r, m.now())
@@ -120,7 +122,8 @@ func (m *memory) acceptOne(in store.Incoming, lease time.Duration) store.Accepte
 		m.keys[key] = r.NotifyID
 	}
 	a := store.Accepted{NotifyID: r.NotifyID, CreatedAt: at}
-	if in.Want && !backlog && m.allows(in.MchID) == store.LaneMore {
+	if in.Want && !backlog && m.allows(in.MchID) == store.LaneMore &&
+		m.breaker(in.MchID).May(m.live(in.MchID), m.cap(in.MchID), m.now().UnixMicro()) {
 		c := m.give(r, lease)
 		a.Claim = &c
 	}
@@ -147,21 +150,28 @@ func (m *memory) due(lane string) []*record {
 // allows says whether a lane may start one more, or why not.
 func (m *memory) allows(lane string) store.LaneStatus {
 	mch, ok := m.merchants[lane]
-	live := 0
-	for _, r := range m.records {
-		if r.MchID == lane && r.claim != nil {
-			live++
-		}
-	}
 	switch {
 	case !ok || m.switched.Paused || !mch.Open(m.now()):
 		return store.LaneHeld
-	case live >= cmp.Or(mch.MaxInflight, MaxInflightDefault):
+	case m.live(lane) >= m.cap(lane):
 		return store.LaneCapped
 	case mch.RatePerSecond > 0 && m.tokens(mch) < 1:
 		return store.LaneRated
 	}
 	return store.LaneMore
+}
+
+func (m *memory) live(lane string) (live int) {
+	for _, r := range m.records {
+		if r.MchID == lane && r.claim != nil {
+			live++
+		}
+	}
+	return live
+}
+
+func (m *memory) cap(lane string) int {
+	return cmp.Or(m.merchants[lane].MaxInflight, MaxInflightDefault)
 }
 
 func (m *memory) tokens(mch store.Merchant) float64 {
@@ -192,6 +202,7 @@ func (m *memory) Claim(_ context.Context, lane string, limit int, lease time.Dur
 		out.Lane = m.allows(lane)
 		if out.Lane == store.LaneMore && len(due) == 0 {
 			out.Lane = store.LaneIdle
+			m.breaker(lane).Rest()
 		}
 		if out.Lane != store.LaneMore {
 			delete(m.awake, lane)
@@ -204,9 +215,14 @@ func (m *memory) Claim(_ context.Context, lane string, limit int, lease time.Dur
 			m.awake[lane] = m.now().Add(store.AwakeLeaseMax)
 			return out, nil
 		}
-		i := 0
-		if m.retryTurn[lane] >= 3 {
-			i = max(0, slices.IndexFunc(due, isRetry))
+		i := m.next(lane, due)
+		if i < 0 {
+			out.Lane = store.LaneTight
+			delete(m.awake, lane)
+			if at, ok := m.wakeAt(lane); ok {
+				out.Next = at
+			}
+			return out, nil
 		}
 		r := due[i]
 		due = slices.Delete(due, i, i+1)
@@ -222,6 +238,42 @@ func (m *memory) Claim(_ context.Context, lane string, limit int, lease time.Dur
 		}
 		out.Items = append(out.Items, m.give(r, lease))
 	}
+}
+
+// next is which of the due notifications goes, -1 when none may.
+func (m *memory) next(lane string, due []*record) int {
+	i := 0
+	if m.retryTurn[lane] >= 3 {
+		i = max(0, slices.IndexFunc(due, isRetry))
+	}
+	b, now := m.breaker(lane), m.now().UnixMicro()
+	if !b.Tight() {
+		return i
+	}
+	order := slices.Clone(due)
+	order = slices.Insert(slices.Delete(order, i, i+1), 0, due[i])
+	var names []string
+	for _, r := range order {
+		names = append(names, r.NotifyID)
+	}
+	chosen := b.Probe(names)
+	if !b.May(m.live(lane), m.cap(lane), now) {
+		chosen = slices.IndexFunc(order, func(r *record) bool {
+			at, _ := r.Due()
+			return b.Released(at.UnixMicro()) <= now
+		})
+		if chosen < 0 {
+			return -1
+		}
+	}
+	return slices.Index(due, order[chosen])
+}
+
+func (m *memory) breaker(lane string) *store.Breaker {
+	if m.breakers[lane] == nil {
+		m.breakers[lane] = &store.Breaker{}
+	}
+	return m.breakers[lane]
 }
 
 func isRetry(r *record) bool {
@@ -240,6 +292,7 @@ func (m *memory) Settle(_ context.Context, ss []store.Settlement) (ready []strin
 			m.settleOne(r, s.Outcome)
 		case r.SettleLate(s.Outcome):
 			m.record(r, s.Outcome.Attempt)
+			m.breaker(r.MchID).Judge(r.NotifyID, &s.Outcome.Attempt, m.now().UnixMicro())
 		}
 	}
 	for _, s := range ss {
@@ -259,6 +312,7 @@ func (m *memory) settleOne(r *record, o store.Outcome) {
 		m.record(r, *o.Stale)
 	}
 	m.record(r, o.Attempt)
+	m.breaker(r.MchID).Judge(r.NotifyID, &o.Attempt, m.now().UnixMicro())
 	if mch := m.merchants[r.MchID]; o.Hold && r.NotifyURL == "" && mch.Revision == revision {
 		mch.Blocked = true
 		mch.Revision++
@@ -344,6 +398,9 @@ func (m *memory) wakeAt(lane string) (time.Time, bool) {
 	}
 	if mch.Paused {
 		later(mch.PausedUntil)
+	}
+	if b := m.breaker(lane); b.Tight() {
+		later(time.UnixMicro(b.Next(at.UnixMicro(), m.live(lane), m.cap(lane))))
 	}
 	later(m.awake[lane])
 	switch m.allows(lane) {

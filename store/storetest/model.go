@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type laneFacts struct {
 	cap    int
 	rate   float64
 	paused bool
+	failed time.Time   // the last failure by timeout; zero since a person resumed it
 	starts []time.Time // of every claim
 }
 
@@ -160,7 +162,17 @@ func (m *model) claimIn(l *laneFacts, limit int) []*facts {
 	for _, c := range cs.Items {
 		got = append(got, m.claimed(c))
 	}
-	left, live := len(m.due(l, before)), m.liveIn(l)
+	due, live := m.due(l, before), m.liveIn(l)
+	if !l.failed.IsZero() { // its breaker may hold back what is left, but not for long
+		due = slices.DeleteFunc(due, func(f *facts) bool {
+			at, _ := f.want.Due()
+			if at.Before(l.failed) {
+				at = l.failed
+			}
+			return at.Add(store.BreakerDelayMax + time.Millisecond).After(before)
+		})
+	}
+	left := len(due)
 	free := m.open(l) && l.rate == 0 && live < l.cap && len(got) < limit
 	if left > 0 && (free || cs.Lane == store.LaneIdle) {
 		m.fail(claimsMissing, "%s: %d claimed, %d live, %d due", l.name, len(got), live, left)
@@ -175,6 +187,8 @@ func (m *model) claimIn(l *laneFacts, limit int) []*facts {
 		ok = l.rate > 0
 	case store.LaneHeld:
 		ok = !m.open(l)
+	case store.LaneTight:
+		ok = !l.failed.IsZero()
 	}
 	if !ok {
 		m.fail(laneWrong, "%s is %v with %d claimed, %d live, %d due",
@@ -238,11 +252,14 @@ func (m *model) outcome(rt *rapid.T, c store.Claim) store.Outcome {
 	wait := rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 2 * time.Hour}).Draw(rt, "wait")
 	next := m.e.in(wait)
 	var o store.Outcome
-	switch rapid.SampledFrom([]string{"ack", "refuse", "refuse", "ours", "last", "told"}).Draw(rt, "outcome") {
+	switch rapid.SampledFrom([]string{"ack", "refuse", "silent", "silent", "ours", "last", "told"}).
+		Draw(rt, "outcome") {
 	case "ack":
 		o = acked(c)
 	case "refuse":
 		o = refused(c, next)
+	case "silent":
+		o = timedOut(c, next)
 	case "ours":
 		o = uncharged(c, next)
 	case "last":
@@ -282,6 +299,9 @@ func (m *model) settled(f *facts, o store.Outcome) []string {
 	c := *f.live
 	f.live = nil
 	f.want.Settle(o)
+	if o.Attempt.Verdict == store.Timeout {
+		m.lanes[c.MchID].failed = m.e.Now()
+	}
 	if o.Stale != nil {
 		f.attempts = append(f.attempts, numbered(*o.Stale, len(f.attempts)+1))
 	}
@@ -357,6 +377,9 @@ func (m *model) cancel(rt *rapid.T) {
 func (m *model) pause(rt *rapid.T) { m.setPaused(m.lane(rt), rapid.Bool().Draw(rt, "paused")) }
 
 func (m *model) setPaused(l *laneFacts, paused bool) {
+	if l.paused && !paused {
+		l.failed = time.Time{}
+	}
 	l.paused = paused
 	m.e.update(l.name, func(mch *store.Merchant) { mch.Paused = paused })
 }

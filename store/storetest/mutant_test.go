@@ -284,7 +284,7 @@ var mutants = []struct {
 			r.NextAt = r.NextAt.Add(time.Minute)
 		}
 	}}},
-	{"settles without looking at the token", progressWrong, bug{
+	{"settles without looking at the token", interruptWrong, bug{
 		settle: func(_ *memory, r *record, s *store.Settlement) {
 			if r.claim != nil {
 				s.Token = r.claim.Token

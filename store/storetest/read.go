@@ -111,6 +111,8 @@ func held(n store.Notification, m store.Merchant, s store.Sending, now time.Time
 		return store.HeldMerchantPaused
 	case n.Blocked, m.Blocked:
 		return store.HeldAddressBlocked
+	case m.BreakerOpen:
+		return store.HeldBreakerOpen
 	}
 	return ""
 }

@@ -33,7 +33,7 @@ local function slow(mch, id, us, front, rest)
   lanes[mch] = L
   if halted == nil then halted = H.stopped() end
   local may = front ~= '' and not halted and not H.closed(L) and H.earliest(L) > us
-    and H.inflight(L) < H.cap(L, default) and H.tokens(L) >= 0.999999
+    and H.inflight(L) < H.cap(L, default) and H.may(L, H.inflight(L), default) and H.tokens(L) >= 0.999999
   if may then
     redis.call('ZADD', P .. 'c:' .. mch, H.int(now + lease), id)
     H.spend(L)

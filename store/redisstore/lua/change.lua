@@ -3,12 +3,14 @@
 -- ARGV:  2 mch_id        3 notify_id      4 front expected    5 new front and header
 --        6 where the body begins          7 attempts          8 how many      9 number of the last one
 --       10 old partition 11 new partition 12 created         13 1 = the claim ends
---       14 the lane's last attempt failed: 1 or 0            15 1 = tell whether the lane is ready
+--       14 how the attempt ended: a = acked, f = failed by timeout or connection, r = answered and no ack,
+--          o = otherwise not acked, empty = says nothing  15 1 = tell whether the lane is ready
 --       16 default cap; and only where one of these is not empty:
 --       17 old due class 18 new due class 19 due             20 held for its own address: + or -
 --       21, 22 next send, old and new, as counted in snd     23 merchant to write, now held
 --       24 at which revision
--- Reply: now, 1, 1 if the lane is ready and was marked awake; or now, 0 and the record as it is, if any.
+-- Reply: now, 1, 1 if the lane is ready and was marked awake, 1 if its breaker opened or closed; or now, 0 and
+-- the record as it is, if any.
 local mch, id = ARGV[2], ARGV[3]
 local key, lane_key = P .. 'n:' .. id, P .. 'l:' .. mch
 local raw = redis.call('GET', key)
@@ -23,12 +25,14 @@ if ARGV[13] == '1' then redis.call('ZREM', P .. 'c:' .. mch, id) end
 local from, to = ARGV[10], ARGV[11]
 if from ~= to then redis.call('ZREM', P .. 't:' .. mch .. ':' .. from, id) end
 
-if not ARGV[17] then -- an attempt that ended, and nothing waits for it
-  local v = redis.call('HMGET', lane_key, 'wt', 'fa', 'pt')
-  if (not v[1] or v[1] == '0') and string.find(v[3] or '', to .. ',', 1, true) then
+local how, failing = ARGV[14], ''
+if how ~= '' then failing = how == 'a' and '0' or '1' end
+if not ARGV[17] and how ~= 'f' then -- an attempt that ended, and nothing waits for it
+  local v = redis.call('HMGET', lane_key, 'wt', 'fa', 'pt', 'br')
+  if (not v[1] or v[1] == '0') and (v[4] or '') == '' and string.find(v[3] or '', to .. ',', 1, true) then
     if from ~= to then redis.call('ZADD', P .. 't:' .. mch .. ':' .. to, ARGV[12], id) end
-    if ARGV[14] ~= '' and ARGV[14] ~= v[2] then redis.call('HSET', lane_key, 'fa', ARGV[14]) end
-    return {now, 1, 0}
+    if failing ~= '' and failing ~= v[2] then redis.call('HSET', lane_key, 'fa', failing) end
+    return {now, 1, 0, 0}
   end
 end
 
@@ -36,7 +40,13 @@ local H = cold()
 local L = H.lane(mch)
 if not L then return H.emptied() or redis.error_reply('ERR the lane of ' .. id .. ' is gone') end
 if from ~= to then H.list(L, to, id, ARGV[12]) end
-if ARGV[14] ~= '' and ARGV[14] ~= L.fa then H.put(L, 'fa', ARGV[14], ARGV[14]) end
+if failing ~= '' and failing ~= L.fa then H.put(L, 'fa', failing, failing) end
+local open = L.B.op
+if how == 'f' then
+  H.judge(L, id, 'failed')
+elseif L.br ~= '' and (how == 'a' or how == 'r') then
+  H.judge(L, id, how == 'a' and 'acked' or 'answered')
+end
 local class, due = '', NEVER
 if ARGV[17] then
   class, due = ARGV[18], ARGV[18] ~= '' and tonumber(ARGV[19]) or NEVER
@@ -71,4 +81,4 @@ if L.wt > 0 then
   end
 end
 H.save(L)
-return {now, 1, ready}
+return {now, 1, ready, open ~= L.B.op and 1 or 0}

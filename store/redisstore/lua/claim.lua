@@ -4,7 +4,7 @@
 -- alone because a newer version wrote them, then notify_id and record of each.
 local mch, most, lease, default = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local known, fresh = tonumber(ARGV[6]), ARGV[7]
-local IDLE, MORE, CAPPED, RATED, HELD = 0, 1, 2, 3, 4
+local IDLE, MORE, CAPPED, RATED, HELD, TIGHT = 0, 1, 2, 3, 4, 5
 local RETRY_EVERY = 4 -- at least one claim in so many goes to the oldest due retry
 
 -- since is now in 7 bytes, big end first.
@@ -57,6 +57,29 @@ local function give(class, id, raw)
   out[n + 1], out[n + 2] = id, string.sub(raw, 1, 5) .. mark .. string.sub(raw, 20)
 end
 
+-- pick_tight is the next of a lane that is held back: a class and a notify_id, or nil when nothing may go.
+local function pick_tight(flying)
+  local names, dues, classes = {}, {}, {}
+  local order = L.tn >= RETRY_EVERY - 1 and {2, 0, 1} or {0, 1, 2}
+  for _, class in ipairs(order) do
+    local key = P .. 'd' .. class .. ':' .. mch
+    local got = redis.call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', skip[class], FAILURES + 1)
+    for i = 1, #got, 2 do
+      local n = #names + 1
+      names[n], dues[n], classes[n] = got[i], tonumber(got[i + 1]), class
+    end
+  end
+  if #names == 0 then return nil end
+  if may(L, flying, default) then
+    local i = probe(L, names)
+    return classes[i], names[i]
+  end
+  for i = 1, #names do
+    if released(L, dues[i]) <= now then return classes[i], names[i] end
+  end
+  return nil
+end
+
 local function take()
   if stopped() or closed(L) then return HELD end
   local flying = inflight(L)
@@ -66,8 +89,15 @@ local function take()
     if flying + given >= cap(L, default) then return CAPPED end
     if tokens(L) < 0.999999 then return RATED end
     if given >= most then return MORE end
-    local id = heads[class][heads[class].at]
-    heads[class].at = heads[class].at + 1
+    local id
+    if tight(L) then
+      heads = {} -- looked up again: what goes need not be the head
+      class, id = pick_tight(flying + given)
+      if not id then return TIGHT end
+    else
+      id = heads[class][heads[class].at]
+      heads[class].at = heads[class].at + 1
+    end
     local raw = redis.call('GET', P .. 'n:' .. id)
     if raw and string.byte(raw, 1) > known then
       newer, skip[class] = newer + 1, skip[class] + 1
@@ -79,6 +109,10 @@ local function take()
 end
 
 local status = take()
+if status == IDLE and L.br ~= '' and not tight(L) then -- nothing waits: what was held back is forgotten
+  L.B.si = 0
+  set_breaker(L)
+end
 local next_at
 if status == MORE then
   put(L, 'aw', now + AWAKE)

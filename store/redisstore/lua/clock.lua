@@ -9,3 +9,4 @@ local NEVER = 9007199254740991
 -- notifications in 16 shards, they stay packed, at a third of the memory, and cost less to add to.
 local ORDERS = 8796093022208
 local AWAKE = 15000000 -- store.AwakeLeaseMax
+local FAILURES, DELAY = 5, 900000000 -- store.BreakerFailures, store.BreakerDelayMax

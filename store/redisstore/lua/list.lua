@@ -7,7 +7,7 @@
 --        9 microsecond not to go above                           10 notify_id that they must be below
 --       11 how many at most
 -- Reply: now, where to go on (empty = that was all), then notify_ids. Those held for their own address stand
--- among those that are not held.
+-- among those that are not held, and among those that a breaker holds.
 local gone = emptied()
 if gone then return gone end
 local only, place, digits, verdict, reason, held = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -52,11 +52,13 @@ local function pending(L)
     why = 'merchant_paused'
   elseif L.bl then
     why = 'address_blocked'
+  elseif L.op then
+    why = 'breaker_open'
   end
   if held == 'true' then return why ~= '' and 'all' or 'own' end
   if held == 'false' then return why == '' and 'all' or 'none' end
   if held == '' or held == why then return 'all' end
-  return held == 'address_blocked' and why == '' and 'own' or 'none'
+  return held == 'address_blocked' and (why == '' or why == 'breaker_open') and 'own' or 'none'
 end
 
 local function visit(mch)

@@ -1,6 +1,7 @@
 -- merchant writes or deletes a merchant, if it is still at the revision that the change was computed from.
 -- ARGV: mch_id, revision expected (0 = there never was one), whether it is expected to be deleted, then
--- either nothing (delete) or: merchant, revision, max_inflight, rate, paused, until, blocked.
+-- either nothing (delete) or: merchant, revision, max_inflight, rate, paused, until, blocked, whether to close
+-- the breaker.
 -- Reply: now and 1; or now, 0 (changed meanwhile); or now, 2 (something is owed to it).
 local mch = ARGV[2]
 local L = lane(mch)
@@ -29,6 +30,7 @@ end
 redis.call('HSET', P .. 'm', mch, ARGV[5])
 redis.call('HSET', P .. 'l:' .. mch, 'rv', ARGV[6], 'mx', ARGV[7], 'rt', ARGV[8], 'pz', ARGV[9],
   'un', ARGV[10], 'bl', ARGV[11], 'dl', 0)
+if ARGV[12] == '1' then redis.call('HDEL', P .. 'l:' .. mch, 'br') end
 redis.call('ZADD', P .. 'names', 0, mch)
 redis.call('ZREM', P .. 'gone', mch)
 local rate = L and L.rt or 0

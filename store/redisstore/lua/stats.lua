@@ -2,15 +2,15 @@
 -- the last one.
 -- ARGV: place to go on behind, see lanes_after.
 -- Reply: now, where to go on (empty = that was all), counts by the state's digit (0-5), held, due, the
--- oldest due (0 = none), in flight, merchants active, failing and paused; with the first lanes of the shard
--- also its pending ones by the next send, as HGETALL gives them.
+-- oldest due (0 = none), in flight, merchants active, failing, paused and with an open breaker; with the first
+-- lanes of the shard also its pending ones by the next send, as HGETALL gives them.
 local gone = emptied()
 if gone then return gone end
 local place = ARGV[2]
 local WORK = 1000 -- commands, about a millisecond, after which no lane is begun
 local halted, work = stopped(), 0
 local states, held, due, oldest, flying = {0, 0, 0, 0, 0, 0}, 0, 0, NEVER, 0
-local merchants = {active = 0, failing = 0, paused = 0}
+local merchants = {active = 0, failing = 0, paused = 0, open = 0}
 
 local function count_due(L)
   if L.wt <= 0 then return end
@@ -35,7 +35,7 @@ local function count(L)
     work = work + 1
   end
   flying = flying + inflight(L)
-  if halted or closed(L) then
+  if halted or closed(L) or L.op then
     held = held + pending
     return
   end
@@ -49,7 +49,7 @@ for i, name in ipairs(some) do
   local L = view(string.sub(name, 2))
   count(L)
   if not L.dl then
-    local how = paused(L) and 'paused' or (L.bl or L.fa == '1') and 'failing' or 'active'
+    local how = paused(L) and 'paused' or (L.op and not L.bl) and 'open' or (L.bl or L.fa == '1') and 'failing' or 'active'
     merchants[how] = merchants[how] + 1
   end
   if i < #some and work >= WORK or i == #some and more then
@@ -61,7 +61,7 @@ end
 local out = {now, go_on}
 for _, n in ipairs(states) do out[#out + 1] = n end
 local m = merchants
-for _, n in ipairs({held, due, oldest < NEVER and oldest or 0, flying, m.active, m.failing, m.paused}) do
+for _, n in ipairs({held, due, oldest < NEVER and oldest or 0, flying, m.active, m.failing, m.paused, m.open}) do
   out[#out + 1] = n
 end
 if place == '' then out[#out + 1] = redis.call('HGETALL', P .. 'snd') end

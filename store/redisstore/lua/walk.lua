@@ -17,10 +17,11 @@ end
 
 -- view reads of a lane what those who only look at it need: half of what lane does, in half the time.
 local function view(mch)
-  local v = redis.call('HMGET', P .. 'l:' .. mch, 'pt', 'la', 'wt', 'pz', 'un', 'bl', 'dl', 'fa')
+  local v = redis.call('HMGET', P .. 'l:' .. mch, 'pt', 'la', 'wt', 'pz', 'un', 'bl', 'dl', 'fa', 'br')
   return {
     mch = mch, pt = v[1] or '', la = tonumber(v[2] or 0), wt = tonumber(v[3] or 0), pz = v[4] == '1',
     un = tonumber(v[5] or 0), bl = v[6] == '1', dl = v[7] == '1', fa = v[8],
+    op = string.sub(v[9] or '', 1, 1) == '1',
   }
 end
 
