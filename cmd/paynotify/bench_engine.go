@@ -20,6 +20,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"paynotify/api"
 )
 
 // benchEngine is the product under measurement: a child process, so that its CPU time and memory are its own.
@@ -145,17 +147,25 @@ func (e *benchEngine) addMerchant(m map[string]any) error {
 	if err != nil {
 		return err
 	}
-	return e.call(http.MethodPost, "/v1/merchants", text)
+	return e.call(http.MethodPost, "/v1/merchants", text, nil)
 }
 
 // sending turns the switch that stops all sending.
 func (e *benchEngine) sending(on bool) error {
 	text := fmt.Sprintf(`{"paused":%t,"reason":"bench"}`, !on)
-	return e.call(http.MethodPut, "/v1/sending", []byte(text))
+	return e.call(http.MethodPut, "/v1/sending", []byte(text), nil)
 }
 
-// call makes one request to the API; that something is there already is no error.
-func (e *benchEngine) call(method, path string, body []byte) error {
+// stats asks what is in the store.
+func (e *benchEngine) stats() (api.StatsView, error) {
+	var v api.StatsView
+	err := e.call(http.MethodGet, "/v1/stats", nil, &v)
+	return v, err
+}
+
+// call makes one request to the API and reads the answer into v, unless that is nil; that something is there
+// already is no error.
+func (e *benchEngine) call(method, path string, body []byte, v any) error {
 	req, err := http.NewRequest(method, "http://"+e.addr+path, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -169,6 +179,9 @@ func (e *benchEngine) call(method, path string, body []byte) error {
 	if resp.StatusCode/100 != 2 && resp.StatusCode != http.StatusConflict {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, said)
+	}
+	if v != nil {
+		return json.NewDecoder(resp.Body).Decode(v)
 	}
 	return nil
 }

@@ -20,10 +20,12 @@ import (
 //	/twice  refuses the first POST of a notify_id and acknowledges the second
 //	/refuse never acknowledges
 //	/hang   never answers
+//	/bomb /redirect /drip   misbehave, see receiveHostile
 type benchReceiver struct {
 	url      string
 	server   *http.Server
 	received atomic.Int64
+	hostile  atomic.Int64 // POSTs to the paths that never acknowledge
 
 	mu       sync.Mutex
 	watching bool
@@ -46,7 +48,9 @@ func newBenchReceiver() (*benchReceiver, error) {
 	mux.HandleFunc("/ok", func(w http.ResponseWriter, q *http.Request) { r.receive(w, q, false) })
 	mux.HandleFunc("/twice", func(w http.ResponseWriter, q *http.Request) { r.receive(w, q, true) })
 	mux.HandleFunc("/refuse", r.refuse)
-	mux.HandleFunc("/hang", func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })
+	for _, path := range []string{"/hang", "/bomb", "/redirect", "/drip"} {
+		mux.HandleFunc(path, r.receiveHostile)
+	}
 	r.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go r.server.Serve(l) //nolint:errcheck // ends with Close
 	return r, nil
@@ -75,6 +79,35 @@ func (r *benchReceiver) refuse(w http.ResponseWriter, q *http.Request) {
 	}
 	_, _ = io.WriteString(w, "fail")
 	r.received.Add(1)
+}
+
+// receiveHostile does what merchants do that are broken: it hangs, answers with megabytes that nobody asked to
+// have compressed, sends the POST elsewhere, or drips a byte at a time.
+func (r *benchReceiver) receiveHostile(w http.ResponseWriter, q *http.Request) {
+	r.hostile.Add(1)
+	if _, err := io.Copy(io.Discard, io.LimitReader(q.Body, benchBodyBytesMax)); err != nil {
+		return
+	}
+	switch q.URL.Path {
+	case "/bomb":
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(make([]byte, 1<<20))
+	case "/redirect":
+		http.Redirect(w, q, r.url+"/ok", http.StatusFound)
+	case "/drip":
+		for q.Context().Err() == nil {
+			if _, err := w.Write([]byte("s")); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-q.Context().Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	default:
+		<-q.Context().Done()
+	}
 }
 
 func (r *benchReceiver) watches() bool {

@@ -31,6 +31,10 @@ var benchScenarios = []benchScenario{
 	{name: "retries", run: (*bench).retries, asks: "how late retries start at half the capacity"},
 	{name: "isolation", run: (*bench).isolation, asks: "what merchants that hang do to the others"},
 	{
+		name: "hostile", run: (*bench).hostile,
+		asks: "what 35 merchants that hang, bomb, redirect and drip do to 200 others",
+	},
+	{
 		name: "memory", run: (*bench).memory, redis: true,
 		asks: "bytes of Redis for a pending notification, and what each index takes",
 	},

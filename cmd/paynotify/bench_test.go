@@ -25,8 +25,8 @@ func TestChooseScenarios(t *testing.T) {
 		onRedis bool
 		want    string
 	}{
-		{"", false, "throughput merchants rsa latency backlog burst retries isolation"},
-		{"", true, "throughput merchants rsa latency backlog burst retries isolation memory shrunk"},
+		{"", false, "throughput merchants rsa latency backlog burst retries isolation hostile"},
+		{"", true, "throughput merchants rsa latency backlog burst retries isolation hostile memory shrunk"},
 		{"burst throughput", false, "burst throughput"},
 		{"fsync", true, "fsync"},
 	} {
