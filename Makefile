@@ -77,5 +77,6 @@ check:
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*')); \
 		if [[ -n "$$unformatted" ]]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	cd test/interop && $(GO) vet ./...
 	@if [[ -n "$(LINT)" ]]; then set -x; $(LINT) run ./...; \
 		else echo "golangci-lint is not installed: skipped (make lint says how to get it)"; fi

@@ -12,8 +12,8 @@ import (
 // long backlog shares the process after every turn.
 const claimMax = 32
 
-// breakerLook is how long after a failure the store is asked when the lane may go on: shorter than any pause of
-// a breaker, long enough for many failures to ask once.
+// breakerLook is how long after a failure the store is asked when the lane may go on: shorter than any pause
+// of a breaker, long enough for many failures to ask once.
 const breakerLook = time.Second
 
 // held is a claim in this process's hands.

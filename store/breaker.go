@@ -12,8 +12,8 @@ import (
 // opens: one send at a time, with a growing pause between them. These probes are ordinary due sends, each of
 // another notification where there is another.
 //
-// Nothing is dropped and nothing waits for ever: a send that this has held back for BreakerDelayMax goes under
-// the lane's full cap and rate. So a dead merchant's notifications still exhaust, on a schedule that is
+// Nothing is dropped and nothing waits for ever: a send that was held back for BreakerDelayMax goes under the
+// lane's full cap and rate. So a dead merchant's notifications still exhaust, on a schedule that is
 // 15 minutes late at most.
 const (
 	BreakerFailures = 5
@@ -44,8 +44,8 @@ func (b *Breaker) Calm() bool { return b.Level == 0 && !b.Open && b.Since == 0 }
 // Tight reports whether less is sent than the lane's settings allow.
 func (b *Breaker) Tight() bool { return b.Level > 0 || b.Open }
 
-// Judge learns from an attempt of a notification that was settled at now. Only what a merchant did counts, and
-// of its failures only those by timeout or connection: a merchant that says no is there.
+// Judge learns from an attempt of a notification that was settled at now. Only what a merchant did counts,
+// and of its failures only those by timeout or connection: a merchant that says no is there.
 func (b *Breaker) Judge(name string, a *Attempt, now int64) {
 	switch {
 	case a.Verdict == Acked:
@@ -57,8 +57,8 @@ func (b *Breaker) Judge(name string, a *Attempt, now int64) {
 	}
 }
 
-// Failed reports whether an attempt counts as a failure for the breaker: nobody answered it, and it was not our
-// own proxy that did not.
+// Failed reports whether an attempt counts as a failure for the breaker: nobody answered it, and it was not
+// our own proxy that did not.
 func (a *Attempt) Failed() bool {
 	return a.Charged && (a.Verdict == Timeout || a.Verdict == ConnectError)
 }
@@ -138,8 +138,8 @@ func (b *Breaker) Rest() {
 	}
 }
 
-// ClosesBreaker reports whether a change of a merchant is reason to send to it as to one that is well: another
-// address, or somebody who resumed it.
+// ClosesBreaker reports whether a change of a merchant is reason to send to it as to one that is well:
+// another address, or somebody who resumed it.
 func ClosesBreaker(was, now *Merchant) bool {
 	return was.NotifyURL != now.NotifyURL || was.Paused && !now.Paused || was.Blocked && !now.Blocked ||
 		was.BreakerOpen && !now.BreakerOpen

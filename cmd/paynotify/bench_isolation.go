@@ -58,8 +58,8 @@ func (b *bench) compare(scenario, name string, p float64, alone, beside []time.D
 			milliseconds(allowed)))
 }
 
-// hostile compares 200 healthy merchants alone with the same beside 35 hostile ones, and counts what became of
-// those: everything is still there, and no send is charged that was no POST.
+// hostile compares 200 healthy merchants alone with the same beside 35 hostile ones, and counts whether what
+// those are owed is still there.
 func (b *bench) hostile() error {
 	e, err := b.engine("hostile")
 	if err != nil {

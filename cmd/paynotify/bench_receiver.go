@@ -81,8 +81,8 @@ func (r *benchReceiver) refuse(w http.ResponseWriter, q *http.Request) {
 	r.received.Add(1)
 }
 
-// receiveHostile does what merchants do that are broken: it hangs, answers with megabytes that nobody asked to
-// have compressed, sends the POST elsewhere, or drips a byte at a time.
+// receiveHostile does what broken merchants do: it hangs, answers with megabytes that nobody asked to have
+// compressed, sends the POST elsewhere, or drips a byte at a time.
 func (r *benchReceiver) receiveHostile(w http.ResponseWriter, q *http.Request) {
 	r.hostile.Add(1)
 	if _, err := io.Copy(io.Discard, io.LimitReader(q.Body, benchBodyBytesMax)); err != nil {

@@ -56,8 +56,8 @@ type place struct {
 	at    int // in ids
 }
 
-// pickTight is pick for a lane that is held back: it names the next that may go, which is the first of a class
-// or a probe. What was held back too long goes under the lane's full cap. Nothing may go when it is not ok.
+// pickTight is pick for a lane that is held back: it names the next that may go, the first of a class or a
+// probe. What was held back too long goes under the lane's full cap. Nothing may go when it is not ok.
 func (p *picker) pickTight(want int) (c candidate, class store.Class, ok bool, err error) {
 	due, err := p.dueNow(want)
 	if err != nil || len(due) == 0 {

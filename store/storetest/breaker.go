@@ -53,8 +53,9 @@ func (e *env) breaker(lane string, want bool) {
 	}
 	page, _, err := e.Store.Merchants(e.ctx, "", 10)
 	e.must("Merchants", err)
-	if i := slices.IndexFunc(page, func(m store.Merchant) bool { return m.MchID == lane }); page[i].BreakerOpen != want {
-		e.Fatalf("the breaker of %s is open in the list: %v", lane, page[i].BreakerOpen)
+	i := slices.IndexFunc(page, func(m store.Merchant) bool { return m.MchID == lane })
+	if i < 0 || page[i].BreakerOpen != want {
+		e.Fatalf("the breaker of %s is open in the list: %v", lane, !want)
 	}
 }
 

@@ -62,7 +62,10 @@ func newDisk() *disk {
 
 // openMemory opens a disk. Like every store that one process owns it knows that all claims are dead.
 func openMemory(d *disk, clock func() time.Time) *memory {
-	m := &memory{clock: clock, disk: d, awake: map[string]time.Time{}, named: map[string]int{}, breakers: map[string]*store.Breaker{}}
+	m := &memory{
+		clock: clock, disk: d, awake: map[string]time.Time{}, named: map[string]int{},
+		breakers: map[string]*store.Breaker{},
+	}
 	for _, r := range m.sorted() {
 		if r.claim != nil {
 			m.interrupt(r, m.now())

@@ -48,8 +48,8 @@ type testCase struct {
 
 // cases follow the comments of store.Store.
 func cases() []testCase {
-	return slices.Concat(acceptCases, wantCases, claimCases, limitCases, breakerCases, settleCases, lateCases, readyCases,
-		wakesCases, recoverCases, getCases, listCases, followCases, personCases, statsCases, pruneCases,
+	return slices.Concat(acceptCases, wantCases, claimCases, limitCases, breakerCases, settleCases, lateCases,
+		readyCases, wakesCases, recoverCases, getCases, listCases, followCases, personCases, statsCases, pruneCases,
 		merchantCases, sendingCases, crashCases)
 }
 
