@@ -86,7 +86,7 @@ func (p *picker) pickTight(want int) (c candidate, class store.Class, ok bool, e
 func (p *picker) dueNow(want int) (due []place, err error) {
 	first, _ := p.class()
 	for i := -1; i < store.Classes; i++ {
-		class := store.Class(i) //nolint:gosec // three classes
+		class := store.Class(i)
 		if i < 0 {
 			class = first
 		} else if class == first {
