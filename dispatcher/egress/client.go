@@ -26,6 +26,12 @@ type Options struct {
 	// Resolver is a DNS server, HOST:PORT, that is asked alone; /etc/hosts is then not read. Empty means the
 	// system's configuration.
 	Resolver string
+	// Proxy makes every connection; nil means that they are made directly. It is asked to CONNECT to an address
+	// that the rules have passed, never to a name, and what it cannot do is our fault, not the merchant's.
+	Proxy *Proxy
+	// ProxyChanged is told, at most once a minute, that the proxy does not work, and why; and with nil that it
+	// works again. Nil means nobody is told.
+	ProxyChanged func(why error)
 	// UserAgent is sent unless the request has its own; empty means "paynotify".
 	UserAgent string
 	// DialTimeout limits the look-up of the name, and again the connection; 0 means 5 s.
@@ -42,8 +48,8 @@ type Options struct {
 	IdleTotal int
 	// IdleTimeout is how long a connection may be idle; 0 means 60 s.
 	IdleTimeout time.Duration
-	// Dial replaces resolution and connection, for tests over pipes; addr is HOST:PORT as the URL has it. Only
-	// IP literals are then judged by the rules.
+	// Dial replaces resolution, connection and proxy, for tests over pipes; addr is HOST:PORT as the URL has it.
+	// Only IP literals are then judged by the rules.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -67,7 +73,10 @@ func New(o Options) *Client {
 	o.IdleTotal = orDefault(o.IdleTotal, 1024)
 	o.IdleTimeout = orDefault(o.IdleTimeout, 60*time.Second)
 	c := &Client{opts: o, resolver: newResolver(o.Resolver)}
-	c.dialer = newDialer(&c.opts.Rules)
+	c.dialer = newDialer(c.opts.Rules.checkDial)
+	if o.Proxy != nil {
+		c.dialer.through = newTunnels(o.Proxy, &c.opts.Rules, c.resolver, o.ProxyChanged)
+	}
 	c.pool.perKeyMax, c.pool.totalMax, c.pool.ttl = o.IdlePerPool, o.IdleTotal, o.IdleTimeout
 	return c
 }
@@ -110,7 +119,7 @@ type Result struct {
 	Reused     bool     // the connection had carried an exchange before
 	Wrote      bool     // at least one byte of the request may have left
 	Skipped    int      // addresses of a mixed answer that the rules refused
-	TLS        *TLSInfo // nil without TLS; shared, do not change
+	TLS        *TLSInfo // nil where no server has shown a certificate; shared, do not change
 	Phases     Phases
 }
 
@@ -234,6 +243,9 @@ func (x *exchange) watch() {
 // connect finds a silent idle connection or makes a fresh one.
 func (x *exchange) connect() bool {
 	key := poolKey{owner: x.req.Pool, server: x.req.Target.server}
+	if x.req.Target.Secure() {
+		key.tls = x.req.TLS
+	}
 	for !x.req.Fresh {
 		c := x.client.pool.take(key)
 		if c == nil {

@@ -52,7 +52,6 @@ func (x *exchange) socket() (net.Conn, error) {
 		}
 		return nil, refused
 	}
-	// An egress proxy belongs here: it would be asked to CONNECT to one of these addresses, never to a name.
 	return x.timed(&x.res.Phases.Connect, func(ctx context.Context) (net.Conn, error) {
 		return c.dialer.dial(ctx, ok)
 	})
@@ -83,10 +82,16 @@ func (x *exchange) dialFailed(err error) {
 		return
 	}
 	f := dialFault(err)
-	if lookup, ok := errors.AsType[lookupError](err); ok {
+	lookup, unresolved := errors.AsType[lookupError](err)
+	proxy, viaProxy := errors.AsType[*proxyError](err)
+	switch {
+	case unresolved:
 		f = resolveFault(lookup.error)
+	case viaProxy:
+		f = proxy.fault
 	}
 	x.fail(f, err.Error())
+	x.res.Ours = x.res.Ours || viaProxy
 	if f == Internal {
 		x.client.pool.shed(false) // idle connections hold descriptors and ports that sends need now
 	}
@@ -97,10 +102,10 @@ func (x *exchange) handshake() bool {
 	start := time.Now()
 	c := x.conn
 	c.limit(earlier(x.deadline, start.Add(x.client.opts.TLSTimeout)))
-	err := c.secure(x.req.Target.Host, x.client.opts.RootCAs)
+	err := c.secure(x.req.Target.Host, x.client.opts.RootCAs, x.req.TLS)
 	x.res.Phases.TLS = time.Since(start)
+	x.res.TLS = c.tls.info
 	if err == nil {
-		x.res.TLS = c.tls.info
 		return true
 	}
 	if x.canceled() {
@@ -109,6 +114,9 @@ func (x *exchange) handshake() bool {
 	detail := err.Error()
 	if c.tls.records.plainHTTP() {
 		detail = "the server speaks plain HTTP on this port: " + detail
+	}
+	if code, alert := remoteAlert(err); alert && code == alertNoProtocol {
+		detail = "the server does not speak HTTP/1.1: " + detail
 	}
 	x.fail(tlsFault(err, c.tls.asked, c.tls.records.oldVersion()), fmt.Sprintf("TLS: %s", detail))
 	return false

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -16,14 +17,15 @@ const fallbackDelay = 300 * time.Millisecond
 // dialSliceMin is the least that one of several addresses gets of the connect limit.
 const dialSliceMin = 2 * time.Second
 
-// dialer makes sockets to addresses that the rules allow, and to no others.
+// dialer makes connections to addresses that its check passes, and to no others.
 type dialer struct {
-	rules *Rules
-	net   net.Dialer
+	check   func(netip.AddrPort) error
+	net     net.Dialer
+	through *tunnels // asks a proxy to connect; nil for sockets of our own
 }
 
-func newDialer(rules *Rules) *dialer {
-	d := &dialer{rules: rules}
+func newDialer(check func(netip.AddrPort) error) *dialer {
+	d := &dialer{check: check}
 	d.net.KeepAlive = -1 // no connection outlives the idle limit, no reply the deadline
 	d.net.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		// The last word: this is the address that connect(2) will get, whatever was resolved or checked before.
@@ -31,7 +33,7 @@ func newDialer(rules *Rules) *dialer {
 		if err != nil {
 			return &BlockedError{Why: "not an IP address and port"}
 		}
-		return d.rules.checkDial(ap)
+		return d.check(ap)
 	}
 	return d
 }
@@ -41,7 +43,7 @@ func newDialer(rules *Rules) *dialer {
 func (d *dialer) allowed(addrs []netip.Addr, port uint16) (ok []netip.AddrPort, refused error) {
 	for _, a := range addrs {
 		ap := netip.AddrPortFrom(a.Unmap(), port)
-		if err := d.rules.checkDial(ap); err == nil {
+		if err := d.check(ap); err == nil {
 			ok = append(ok, ap)
 		} else if refused == nil {
 			refused = err
@@ -129,7 +131,7 @@ func (d *dialer) serial(ctx context.Context, addrs []netip.AddrPort) (net.Conn, 
 		if failed == nil {
 			failed = err
 		}
-		if ctx.Err() != nil {
+		if proxy, ok := errors.AsType[*proxyError](err); ctx.Err() != nil || ok && proxy.dead {
 			break
 		}
 	}
@@ -142,6 +144,9 @@ func (d *dialer) one(ctx context.Context, ap netip.AddrPort, left int) (net.Conn
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, slice)
 		defer cancel()
+	}
+	if d.through != nil {
+		return d.through.open(ctx, ap)
 	}
 	return d.net.DialContext(ctx, "tcp", ap.String())
 }

@@ -113,7 +113,10 @@ func errnoFault(errno syscall.Errno) Fault {
 // that it chose a version below TLS 1.2.
 func tlsFault(err error, asked, oldVersion bool) Fault {
 	var cert *tls.CertificateVerificationError
+	var pin *pinError
 	switch code, alert := remoteAlert(err); {
+	case errors.As(err, &pin):
+		return TLSUntrusted
 	case errors.As(err, &cert):
 		return certFault(cert)
 	case isTimeout(err):
@@ -146,12 +149,17 @@ func certFault(err *tls.CertificateVerificationError) Fault {
 }
 
 // Alert codes of RFC 8446, section 6.
-const alertProtocolVersion = 70
+const (
+	alertProtocolVersion = 70
+	alertNoProtocol      = 120 // ALPN found nothing in common: an HTTP/2-only server
+)
 
-// clientCertAlert lists what servers answer to a missing client certificate: bad_certificate,
-// handshake_failure, unsupported_certificate, certificate_unknown, unknown_ca, access_denied,
-// certificate_required.
-var clientCertAlert = map[uint64]bool{42: true, 40: true, 43: true, 46: true, 48: true, 49: true, 116: true}
+// clientCertAlert lists what servers answer to a client certificate that is missing or not to their liking:
+// handshake_failure, bad_certificate, unsupported_certificate, certificate_revoked, certificate_expired,
+// certificate_unknown, unknown_ca, access_denied, decrypt_error, certificate_required.
+var clientCertAlert = map[uint64]bool{
+	40: true, 42: true, 43: true, 44: true, 45: true, 46: true, 48: true, 49: true, 51: true, 116: true,
+}
 
 // remoteAlert returns the code of the TLS alert that the server sent. crypto/tls keeps the type of its
 // alerts to itself; their shape, a byte inside a net.OpError, is all there is to recognise them by without

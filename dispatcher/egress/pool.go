@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// poolKey says for whom and for what an idle connection is good: one owner, one scheme, host and port.
+// poolKey says for whom and for what an idle connection is good: one owner, one scheme, host and port, and
+// the way in which the server was verified.
 type poolKey struct {
-	owner  string // Request.Pool
-	server string // scheme://host:port
+	owner  string      // Request.Pool
+	server string      // scheme://host:port
+	tls    *TLSOptions // Request.TLS; nil without TLS
 }
 
 // pool keeps idle connections. Per key they form a stack, the warmest on top; over all keys a queue by age,

@@ -230,11 +230,11 @@ func TestPoolLimits(t *testing.T) {
 		}
 	}
 	for _, i := range []int{2, 1} { // the warmest first
-		if c := p.take(poolKey{"a", "http://h:80"}); c == nil || c.raw != all[i] {
+		if c := p.take(poolKey{owner: "a", server: "http://h:80"}); c == nil || c.raw != all[i] {
 			t.Errorf("take did not return connection %d", i)
 		}
 	}
-	if c := p.take(poolKey{"a", "http://h:80"}); c != nil {
+	if c := p.take(poolKey{owner: "a", server: "http://h:80"}); c != nil {
 		t.Error("the empty stack gave a connection")
 	}
 	if len(p.stacks) != 1 || p.total != 3 {

@@ -19,6 +19,9 @@ type Request struct {
 	Pool string
 	// Target comes from Rules.CheckURL.
 	Target *Target
+	// TLS is how this owner's server is verified and what it is shown; nil means the client's roots and no
+	// client certificate. Connections made with other options are not reused.
+	TLS *TLSOptions
 	// Query is added to the target's own query, already encoded; empty adds nothing.
 	Query string
 	// Method is the HTTP method; empty means POST.

@@ -254,7 +254,7 @@ func TestSystemResolver(t *testing.T) {
 func TestRace(t *testing.T) {
 	s, got := capture(t)
 	here := netip.MustParseAddrPort(s.l.Addr().String())
-	d := newDialer(&Rules{Dev: true})
+	d := newDialer((&Rules{Dev: true}).checkDial)
 	d.net.ControlContext = func(ctx context.Context, network, _ string, _ syscall.RawConn) error {
 		if network == "tcp6" {
 			<-ctx.Done()
@@ -279,7 +279,7 @@ func TestRace(t *testing.T) {
 
 // TestRaceFailures: the first family's error is the one that counts, and a quick failure does not wait.
 func TestRaceFailures(t *testing.T) {
-	d := newDialer(&Rules{Dev: true})
+	d := newDialer((&Rules{Dev: true}).checkDial)
 	var tried []string
 	var mu sync.Mutex
 	d.net.ControlContext = func(_ context.Context, network, _ string, _ syscall.RawConn) error {

@@ -47,7 +47,7 @@ func TestCheckAddr(t *testing.T) {
 
 // TestCheckAddrInControl runs the same table through the hook that has the last word at dial time.
 func TestCheckAddrInControl(t *testing.T) {
-	d := newDialer(&Rules{})
+	d := newDialer(new(Rules).checkDial)
 	for _, row := range addressTable(t) {
 		err := d.net.ControlContext(t.Context(), "tcp", net.JoinHostPort(row[0], "443"), nil)
 		if got := err != nil; got != (row[1] == "block") {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TLSInfo describes a verified TLS connection.
+// TLSInfo describes the server's side of a TLS connection: also of one that was refused for the certificate
+// that the server showed.
 type TLSInfo struct {
 	Version  string    // "TLS 1.3"
 	Subject  string    // of the server's certificate, as a distinguished name
@@ -19,16 +20,16 @@ type TLSInfo struct {
 type tlsState struct {
 	conn    *tls.Conn
 	records *records
-	info    *TLSInfo
-	asked   bool // the server asked for a client certificate
+	info    *TLSInfo // nil before the server has shown a certificate
+	asked   bool     // the server asked for a client certificate
 }
 
-// secure makes TLS over a connection that has a deadline. The server is always verified. A merchant's own
-// CA, client certificate or pinned key belongs into this configuration; idle connections are already kept
-// apart by merchant, so none of them would leak into another's.
-func (c *conn) secure(host string, roots *x509.CertPool) error {
+// secure makes TLS over a connection that has a deadline. The server is always verified; o, which may be nil,
+// says by which roots and keys, and what client certificate it may see.
+func (c *conn) secure(host string, roots *x509.CertPool, o *TLSOptions) error {
 	s := &tlsState{records: &records{Conn: c.raw}}
-	s.conn = tls.Client(s.records, &tls.Config{
+	shown := &tls.Certificate{}
+	conf := &tls.Config{
 		ServerName:                  host,
 		RootCAs:                     roots,
 		MinVersion:                  tls.VersionTLS12,
@@ -36,20 +37,33 @@ func (c *conn) secure(host string, roots *x509.CertPool) error {
 		DynamicRecordSizingDisabled: true, // a request is one write, so one record where it fits
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			s.asked = true
-			return &tls.Certificate{}, nil
+			return shown, nil
 		},
-	})
+	}
+	if o != nil {
+		conf.RootCAs = orDefault(o.Roots, roots)
+		shown = orDefault(o.Certificate, shown)
+		conf.VerifyConnection = o.checkPins
+	}
+	s.conn = tls.Client(s.records, conf)
 	c.tls, c.stream = s, s.conn
-	if err := s.conn.Handshake(); err != nil {
-		return err
-	}
+	err := s.conn.Handshake()
+	s.describe(err)
+	return err
+}
+
+// describe notes what the server has shown, whether or not it was good enough.
+func (s *tlsState) describe(err error) {
 	state := s.conn.ConnectionState()
-	s.info = &TLSInfo{Version: tls.VersionName(state.Version)}
-	if len(state.PeerCertificates) > 0 {
-		leaf := state.PeerCertificates[0]
-		s.info.Subject, s.info.NotAfter = leaf.Subject.String(), leaf.NotAfter
+	chain := state.PeerCertificates
+	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		chain = refused.UnverifiedCertificates
 	}
-	return nil
+	if len(chain) > 0 {
+		s.info = &TLSInfo{
+			Version: tls.VersionName(state.Version), Subject: chain[0].Subject.String(), NotAfter: chain[0].NotAfter,
+		}
+	}
 }
 
 // silent reports whether TLS holds nothing that came behind the last reply: no record that was read from the
