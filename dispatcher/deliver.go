@@ -34,7 +34,7 @@ func (d *Dispatcher) Deliver(ctx context.Context, h *held) store.Outcome {
 	if refused != nil {
 		return d.plan(h, store.Attempt{
 			StartedAt: started, Verdict: store.Blocked, Reason: store.AddressBlocked, Detail: refused.Error(),
-		}, 0)
+		}, false, 0)
 	}
 	req, err := d.build(h, card, target, started)
 	if err != nil {
@@ -64,7 +64,7 @@ func (d *Dispatcher) outcome(
 	case ctx.Err() != nil && r.Fault != "":
 		return h.Interrupt(h.now(), "interrupted by the shutdown of this process")
 	}
-	return d.plan(h, d.record(h, c, req, r, started), retryAfter(r, started))
+	return d.plan(h, d.record(h, c, req, r, started), r.Ours, retryAfter(r, started))
 }
 
 // mayStillSend is asked before the dial and again when the connection is ready.
@@ -87,7 +87,7 @@ func (d *Dispatcher) unsent(h *held, why error) store.Outcome {
 func (d *Dispatcher) internal(h *held, err error) store.Outcome {
 	return d.plan(h, store.Attempt{
 		StartedAt: h.now(), Verdict: store.InternalError, Reason: store.Internal, Detail: err.Error(),
-	}, 0)
+	}, false, 0)
 }
 
 // request is an encoded send on its way out.

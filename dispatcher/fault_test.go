@@ -52,6 +52,76 @@ func TestAPanicIsIsolatedAndQuarantinedAtTheThird(t *testing.T) {
 	})
 }
 
+// cutOff is a client whose proxy does not work, in one way or another, while it is told so.
+type cutOff struct {
+	dispatcher.Poster
+
+	broken *atomic.Bool
+	sends  *atomic.Int32
+}
+
+func (c cutOff) Do(ctx context.Context, r *egress.Request) egress.Result {
+	if !c.broken.Load() {
+		return c.Poster.Do(ctx, r)
+	}
+	ways := []egress.Fault{egress.ConnRefused, egress.TimeoutConnect, egress.Unreachable, egress.DNSFailure}
+	fault := ways[int(c.sends.Add(1))%len(ways)]
+	return egress.Result{Fault: fault, Ours: true, Detail: "egress proxy: it does not work"}
+}
+
+func TestOurProxyChargesNobody(t *testing.T) {
+	var broken atomic.Bool
+	prepare := func(w *world) {
+		w.withClient = func(p dispatcher.Poster) dispatcher.Poster { return cutOff{p, &broken, new(atomic.Int32)} }
+	}
+	inVirtualTimeWith(t, prepare, func(t *testing.T, w *world) {
+		w.merchant(store.Merchant{MchID: "m1"})
+		broken.Store(true)
+		id := w.accept("m1", "1")[0]
+		w.pass(3 * time.Minute)
+		n, attempts := w.get(id)
+		if n.State != store.Pending || n.NotifyCount != 0 || len(attempts) != 6 {
+			t.Fatalf("%s, %d charged, %d attempts; want pending, none charged, 6", n.State, n.NotifyCount, len(attempts))
+		}
+		for i, after := range []time.Duration{0, 5, 15, 35, 75, 135} {
+			a := attempts[i]
+			if got := a.StartedAt.Sub(attempts[0].StartedAt).Round(time.Second); got != after*time.Second ||
+				a.Charged || a.Send != 1 || a.Detail == "" {
+				t.Errorf("attempt %d: after %v, %+v", i+1, got, a)
+			}
+		}
+		broken.Store(false)
+		w.pass(time.Minute)
+		if n, attempts := w.get(id); n.State != store.Spent || n.NotifyCount != 1 || len(attempts) != 7 {
+			t.Errorf("%s, %d charged, %d attempts; want spent by the first send", n.State, n.NotifyCount, len(attempts))
+		}
+	})
+}
+
+func TestAProxyThatStaysAwayDoesNotKeepANotificationForEver(t *testing.T) {
+	var broken atomic.Bool
+	prepare := func(w *world) {
+		w.withClient = func(p dispatcher.Poster) dispatcher.Poster { return cutOff{p, &broken, new(atomic.Int32)} }
+	}
+	inVirtualTimeWith(t, prepare, func(t *testing.T, w *world) {
+		w.merchant(store.Merchant{MchID: "m1"})
+		broken.Store(true)
+		id := w.accept("m1", "1")[0]
+		w.pass(14*time.Minute + 30*time.Second)
+		if n, _ := w.get(id); n.NotifyCount != 0 {
+			t.Errorf("%d charged after 14 minutes, want none", n.NotifyCount)
+		}
+		w.pass(time.Minute + 30*time.Second)
+		if n, _ := w.get(id); n.NotifyCount != 1 || n.State != store.Pending {
+			t.Errorf("%d charged after 16 minutes, want 1", n.NotifyCount)
+		}
+		w.pass(50 * time.Hour)
+		if n, _ := w.get(id); n.State != store.Exhausted || n.NotifyCount != 8 {
+			t.Errorf("%s with %d charged in the end, want exhausted with 8", n.State, n.NotifyCount)
+		}
+	})
+}
+
 // deaf is a store that cannot settle while it is told so.
 type deaf struct {
 	store.Store

@@ -38,6 +38,7 @@ var plans = []struct {
 	send    int
 	late    time.Duration // the send started this long after its instant
 	attempt store.Attempt
+	ours    bool
 	wait    time.Duration // Retry-After
 	change  func(h *held)
 	charged bool
@@ -85,6 +86,25 @@ var plans = []struct {
 		charged: true, state: store.Pending, next: 10 * time.Minute,
 	},
 	{
+		name: "our proxy", send: 2, ours: true,
+		attempt: store.Attempt{Verdict: store.ConnectError, Reason: store.ConnRefused},
+		state:   store.Pending, next: 5 * time.Second, again: true,
+	},
+	{
+		name: "our proxy after our DNS, third in a row", send: 2, ours: true,
+		attempt: store.Attempt{Verdict: store.Timeout, Reason: store.TimeoutConnect},
+		change:  func(h *held) { h.Streak = store.Streak{Reason: store.DNSFailure, Count: 2, Since: t0} },
+		state:   store.Pending, next: 20 * time.Second, again: true,
+	},
+	{
+		name: "our proxy for a quarter of an hour", send: 2, ours: true,
+		attempt: store.Attempt{Verdict: store.ConnectError, Reason: store.Unreachable},
+		change: func(h *held) {
+			h.Streak = store.Streak{Reason: store.DNSFailure, Count: 20, Since: t0.Add(-15 * time.Minute)}
+		},
+		charged: true, state: store.Pending, next: 10 * time.Minute,
+	},
+	{
 		name: "their DNS", send: 2, attempt: store.Attempt{Verdict: store.DNSError, Reason: store.DNSNXDomain},
 		charged: true, state: store.Pending, next: 10 * time.Minute,
 	},
@@ -119,7 +139,7 @@ func TestPlan(t *testing.T) {
 				c.change(h)
 			}
 			c.attempt.StartedAt = t0.Add(c.late)
-			o := planner().plan(h, c.attempt, c.wait)
+			o := planner().plan(h, c.attempt, c.ours, c.wait)
 			if o.Attempt.Charged != c.charged || o.State != c.state || o.Again != c.again {
 				t.Errorf("charged=%v state=%s again=%v, want %v %s %v",
 					o.Attempt.Charged, o.State, o.Again, c.charged, c.state, c.again)

@@ -58,7 +58,7 @@ type EgressConfig struct {
 	AllowCIDRs   []string `mapstructure:"allow_cidrs"`
 	DenyCIDRs    []string `mapstructure:"deny_cidrs"`
 	Ports        []int    `mapstructure:"ports"`
-	Proxy        string   `mapstructure:"proxy"`
+	Proxy        secret   `mapstructure:"proxy"` // it may hold a password
 	RequireHTTPS bool     `mapstructure:"require_https"`
 	Resolver     string   `mapstructure:"resolver"`
 }
@@ -204,17 +204,18 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 	}
 	c, warnings, err := parseConfig(file, text, environ, flags)
 	info, statErr := os.Stat(file)
-	if statErr == nil && info.Mode().Perm()&0o007 != 0 && holdsSecrets(file, text, c.Store) {
+	if statErr == nil && info.Mode().Perm()&0o007 != 0 && holdsSecrets(file, text, c) {
 		warnings = append(warnings, "everybody on this machine can read the secrets in "+file+"; chmod 600 it")
 	}
 	return c, warnings, err
 }
 
-// holdsSecrets reports whether a configuration file has a key in it, or the store's password.
-func holdsSecrets(file string, text []byte, store string) bool {
+// holdsSecrets reports whether a configuration file has a key in it, or the password of store or proxy.
+func holdsSecrets(file string, text []byte, c Config) bool {
 	found := &faults{origin: map[string]string{}}
 	checkFile(file, text, found)
-	password := found.origin["store"] != "" && isRedisURL(store) && strings.Contains(store, "@")
+	password := found.origin["store"] != "" && isRedisURL(c.Store) && strings.Contains(c.Store, "@") ||
+		found.origin["egress.proxy"] != "" && strings.Contains(string(c.Egress.Proxy), "@")
 	return password || found.origin["auth.admin_key"] != "" || found.origin["master_key"] != ""
 }
 

@@ -69,7 +69,6 @@ func (c *Config) unsupported(found *faults) {
 			found.add(key, cure)
 		}
 	}
-	refuse("egress.proxy", c.Egress.Proxy != "")
 	refuse("auth.rate_per_second", c.Auth.RatePerSecond != 0)
 	refuse("metrics.merchants", c.Metrics.Merchants != 0)
 	refuse("callback.url", c.Callback.URL != "")
@@ -117,6 +116,11 @@ func (c *Config) checkEgress(found *faults) {
 	}
 	if c.Egress.Resolver != "" {
 		checkHostPort(found, "egress.resolver", c.Egress.Resolver)
+	}
+	if proxy, err := c.proxy(); err != nil {
+		found.add("egress.proxy", "%s", err)
+	} else if proxy != nil && proxy.IsOwn(&egress.Rules{Own: ownListeners(*c)}) {
+		found.add("egress.proxy", ownProxy)
 	}
 }
 

@@ -23,7 +23,9 @@ var configDocs = map[string]string{
 	"egress.allow_cidrs":   "Address ranges to open that the rules refuse, such as 10.1.0.0/16.",
 	"egress.deny_cidrs":    "Address ranges to refuse, whatever allows them.",
 	"egress.ports":         "Ports that a notify_url may name.",
-	"egress.proxy":         "Proxy for all sends; not in this version.",
+	"egress.proxy": "Proxy that makes all connections, http://USER:PASSWORD@HOST:PORT; it is asked to CONNECT " +
+		"to addresses that the rules passed, so it must allow that for all egress.ports. Variables such as " +
+		"HTTP_PROXY are ignored.",
 	"egress.require_https": "Refuse http notify_urls.",
 	"egress.resolver":      "The one DNS server to ask, HOST:PORT; empty asks the system's.",
 

@@ -87,7 +87,7 @@ func examine(cmd *cobra.Command, cfg Config, warnings []string) error {
 	if isRedisURL(cfg.Store) {
 		checks = []func(context.Context){d.redis}
 	}
-	for _, check := range append(checks, d.clock, d.descriptors, d.dns, d.egress, d.access) {
+	for _, check := range append(checks, d.clock, d.descriptors, d.dns, d.egress, d.proxy, d.access) {
 		if check(ctx); ctx.Err() != nil {
 			return ctx.Err()
 		}

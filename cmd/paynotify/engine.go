@@ -95,10 +95,10 @@ func (e *engine) start(ctx context.Context) error {
 	version := readVersion()
 	registry.MustRegister(buildInfo(version))
 	userAgent := "paynotify/" + version.Version
-	e.client = egress.New(egress.Options{
-		Rules: rules, Resolver: e.cfg.Egress.Resolver, UserAgent: userAgent,
-		HeaderTimeout: headerTimeout(e.cfg.Dispatcher.Timeout),
-	})
+	if e.client, err = e.newClient(rules, userAgent, registry); err != nil {
+		closeListeners(main, metrics)
+		return err
+	}
 	e.dispatcher = dispatcher.New(dispatcher.Options{
 		Store: e.Store, Queue: e.backend.queue, Ring: e.keys.Ring, Rules: &rules, Client: e.client,
 		Workers: e.cfg.Dispatcher.Workers, Timeout: e.cfg.Dispatcher.Timeout, Drain: drainSends,
@@ -283,6 +283,14 @@ func listenOn(key, address string) (net.Listener, error) {
 		p.do = "choose a port from 1024 on, or give the binary the capability cap_net_bind_service"
 	}
 	return nil, p
+}
+
+func closeListeners(listeners ...net.Listener) {
+	for _, ln := range listeners {
+		if ln != nil {
+			ln.Close()
+		}
+	}
 }
 
 // ownAddresses are the addresses that no send may reach, whatever the rules say.

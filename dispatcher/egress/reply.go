@@ -23,6 +23,7 @@ type wire struct {
 var (
 	errOver    = errors.New("reply is longer than its limit")
 	errNotHTTP = errors.New("reply does not start with HTTP/")
+	errHTTP2   = errors.New("the server speaks HTTP/2 and not HTTP/1.1")
 )
 
 // Read stops at the limit, and at the first byte that cannot belong to a status line: a server of another
@@ -40,7 +41,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	const start = "HTTP/"
 	for i := w.n; i < len(start) && i < w.n+n; i++ {
 		if p[i-w.n] != start[i] {
+			first := w.n == 0
 			w.n += n
+			const settings = 4 // the type of the frame that an HTTP/2 server begins with (RFC 9113, section 3.4)
+			if first && n >= 4 && p[0] == 0 && p[3] == settings {
+				return 0, errHTTP2
+			}
 			return 0, errNotHTTP
 		}
 	}

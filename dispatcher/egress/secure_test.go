@@ -112,52 +112,49 @@ func TestTLSFaults(t *testing.T) {
 		return &tls.Config{Certificates: []tls.Certificate{ca.server(selfSigned, edit)}}
 	}
 	for _, tt := range []secureCase{
-		{"good", conf(func(*tls.Config) {}), "", true},
-		{"TLS 1.2", conf(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), "", true},
-		{"ALPN http/1.1", conf(func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }), "", true},
+		{name: "good", conf: conf(func(*tls.Config) {}), wrote: true},
+		{name: "TLS 1.2", conf: conf(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), wrote: true},
 		{
-			"expired", cert(false, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
-			TLSExpired, false,
+			name: "ALPN http/1.1", conf: conf(func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }),
+			wrote: true,
 		},
 		{
-			"not yet valid", cert(false, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
-			TLSNotYetValid, false,
-		},
-		{"wrong host", cert(false, func(c *x509.Certificate) { c.IPAddresses = nil }), TLSHostname, false},
-		{"self-signed", cert(true, nil), TLSUntrusted, false},
-		{
-			"not for servers",
-			cert(false, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }),
-			TLSUntrusted, false,
+			name: "expired", fault: TLSExpired,
+			conf: cert(false, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
 		},
 		{
-			"TLS 1.0 only",
-			conf(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }), TLSVersion,
-			false,
+			name: "not yet valid", fault: TLSNotYetValid,
+			conf: cert(false, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
 		},
 		{
-			"TLS 1.1 only",
-			conf(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS11, tls.VersionTLS11 }), TLSVersion,
-			false,
+			name: "wrong host", fault: TLSHostname,
+			conf: cert(false, func(c *x509.Certificate) { c.IPAddresses = nil }),
 		},
-		{"RSA key exchange only", conf(func(c *tls.Config) {
+		{name: "self-signed", conf: cert(true, nil), fault: TLSUntrusted},
+		{name: "not for servers", fault: TLSUntrusted, conf: cert(false, func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		})},
+		{name: "TLS 1.0 only", fault: TLSVersion, blind: true, conf: conf(func(c *tls.Config) {
+			c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
+		})},
+		{name: "TLS 1.1 only", fault: TLSVersion, blind: true, conf: conf(func(c *tls.Config) {
+			c.MinVersion, c.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
+		})},
+		{name: "RSA key exchange only", fault: TLSHandshake, blind: true, conf: conf(func(c *tls.Config) {
 			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
-		}), TLSHandshake, false},
-		{
-			"no common protocol", conf(func(c *tls.Config) { c.NextProtos = []string{"acme-tls/1"} }), TLSHandshake,
-			false,
-		},
-		{"client certificate, TLS 1.2", conf(func(c *tls.Config) {
+		})},
+		{name: "no common protocol", fault: TLSHandshake, blind: true, conf: conf(func(c *tls.Config) {
+			c.NextProtos = []string{"acme-tls/1"}
+		})},
+		{name: "client certificate, TLS 1.2", fault: TLSClientCert, conf: conf(func(c *tls.Config) {
 			c.MaxVersion, c.ClientAuth = tls.VersionTLS12, tls.RequireAnyClientCert
-		}), TLSClientCert, false},
-		{
-			"client certificate, TLS 1.3", conf(func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }),
-			TLSClientCert, true,
-		},
-		{
-			"client certificate wished for", conf(func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert }), "",
-			true,
-		},
+		})},
+		{name: "client certificate, TLS 1.3", fault: TLSClientCert, wrote: true, conf: conf(func(c *tls.Config) {
+			c.ClientAuth = tls.RequireAnyClientCert
+		})},
+		{name: "client certificate wished for", wrote: true, conf: conf(func(c *tls.Config) {
+			c.ClientAuth = tls.RequestClientCert
+		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -172,6 +169,7 @@ type secureCase struct {
 	conf  *tls.Config
 	fault Fault
 	wrote bool // TLS 1.3 refuses a client after it may have written
+	blind bool // it ends before the server has shown a certificate
 }
 
 func (tt secureCase) check(t *testing.T, ca *authority) {
@@ -181,16 +179,16 @@ func (tt secureCase) check(t *testing.T, ca *authority) {
 	if res.Fault != tt.fault || res.Ours || res.Wrote != tt.wrote || (c.idle() == 1) != (tt.fault == "") {
 		t.Errorf("got %q (%s), wrote %v, want %q", res.Fault, res.Detail, res.Wrote, tt.fault)
 	}
+	info := res.TLS
+	if tt.blind != (info == nil) || info != nil && (info.Subject != "CN=shop" || info.NotAfter.IsZero() ||
+		!strings.HasPrefix(info.Version, "TLS 1.")) {
+		t.Errorf("TLS info %+v, want none: %v", info, tt.blind)
+	}
 	if tt.fault != "" {
 		if _, n := s.count(); n != 0 {
 			t.Errorf("%d requests were read by a server that was not trusted", n)
 		}
 		return
-	}
-	info := res.TLS
-	if info == nil || info.Subject != "CN=shop" || info.NotAfter.IsZero() ||
-		!strings.HasPrefix(info.Version, "TLS 1.") {
-		t.Errorf("TLS info %+v", info)
 	}
 	again := c.Do(t.Context(), post(t, c, s.secureURL()))
 	if again.Fault != "" || !again.Reused || string(again.Body) != "success" || again.TLS != info {
