@@ -55,10 +55,15 @@ func (c *placed) Close() error {
 	return err
 }
 
-// SetLinger sets what Close does with unsent bytes; 0 makes it a reset. Without TCP it does nothing.
-func (c *placed) SetLinger(seconds int) error {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		return tcp.SetLinger(seconds)
+// Reset closes the socket with a TCP reset, without the farewell that TLS would send. Without TCP it is an
+// ordinary close.
+func (c *placed) Reset() error {
+	socket := c.Conn
+	if secure, ok := socket.(interface{ NetConn() net.Conn }); ok {
+		socket = secure.NetConn()
 	}
-	return nil
+	if tcp, ok := socket.(*net.TCPConn); ok {
+		tcp.SetLinger(0) //nolint:errcheck // then it is an ordinary close
+	}
+	return socket.Close()
 }

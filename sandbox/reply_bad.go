@@ -103,8 +103,8 @@ func writeUpgrade(e *exchange) {
 // writeReset answers with a TCP reset.
 func writeReset(e *exchange) {
 	e.takeOver(func(c net.Conn) {
-		if tcp, ok := c.(interface{ SetLinger(int) error }); ok {
-			tcp.SetLinger(0) //nolint:errcheck // then it is an ordinary close
+		if socket, ok := c.(interface{ Reset() error }); ok {
+			socket.Reset() //nolint:errcheck // it is closed anyway
 		}
 	})
 }

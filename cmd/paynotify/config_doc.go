@@ -19,10 +19,10 @@ var configDocs = map[string]string{
 	"dispatcher.max_inflight_per_merchant": "Sends at the same time to a merchant that sets no max_inflight " +
 		"of its own.",
 
-	"egress":               "What sends may connect to; --dev lifts the rules for addresses and ports.",
-	"egress.allow_cidrs":   "Address ranges to open that the rules refuse, such as 10.1.0.0/16.",
-	"egress.deny_cidrs":    "Address ranges to refuse, whatever allows them.",
-	"egress.ports":         "Ports that a notify_url may name.",
+	"egress":             "What sends may connect to; --dev lifts the rules for addresses and ports.",
+	"egress.allow_cidrs": "Address ranges to open that the rules refuse, such as 10.1.0.0/16.",
+	"egress.deny_cidrs":  "Address ranges to refuse, whatever allows them.",
+	"egress.ports":       "Ports that a notify_url may name.",
 	"egress.proxy": "Proxy that makes all connections, http://USER:PASSWORD@HOST:PORT; it is asked to CONNECT " +
 		"to addresses that the rules passed, so it must allow that for all egress.ports. Variables such as " +
 		"HTTP_PROXY are ignored.",

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"slices"
 	"strings"
 )
 
@@ -180,10 +181,8 @@ func (o *TLSOptions) checkPins(state tls.ConnectionState) error {
 	for _, chain := range state.VerifiedChains {
 		for _, c := range chain {
 			seen := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-			for _, pin := range o.Pins {
-				if seen == pin {
-					return nil
-				}
+			if slices.Contains(o.Pins, seen) {
+				return nil
 			}
 		}
 	}
