@@ -81,11 +81,12 @@ func TestOurProxyChargesNobody(t *testing.T) {
 		w.pass(3 * time.Minute)
 		n, attempts := w.get(id)
 		if n.State != store.Pending || n.NotifyCount != 0 || len(attempts) != 6 {
-			t.Fatalf("%s, %d charged, %d attempts; want pending, none charged, 6", n.State, n.NotifyCount, len(attempts))
+			t.Fatalf("%s, %d charged, %d attempts; want pending, none charged, 6", n.State, n.NotifyCount,
+				len(attempts))
 		}
-		for i, after := range []time.Duration{0, 5, 15, 35, 75, 135} {
+		for i, after := range []float64{0, 5, 15, 35, 75, 135} {
 			a := attempts[i]
-			if got := a.StartedAt.Sub(attempts[0].StartedAt).Round(time.Second); got != after*time.Second ||
+			if got := a.StartedAt.Sub(attempts[0].StartedAt).Round(time.Second); got.Seconds() != after ||
 				a.Charged || a.Send != 1 || a.Detail == "" {
 				t.Errorf("attempt %d: after %v, %+v", i+1, got, a)
 			}
@@ -93,7 +94,8 @@ func TestOurProxyChargesNobody(t *testing.T) {
 		broken.Store(false)
 		w.pass(time.Minute)
 		if n, attempts := w.get(id); n.State != store.Spent || n.NotifyCount != 1 || len(attempts) != 7 {
-			t.Errorf("%s, %d charged, %d attempts; want spent by the first send", n.State, n.NotifyCount, len(attempts))
+			t.Errorf("%s, %d charged, %d attempts; want spent by the first send", n.State, n.NotifyCount,
+				len(attempts))
 		}
 	})
 }

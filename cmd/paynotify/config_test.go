@@ -164,7 +164,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"unknown variable", "", "PAYNOTIFY_LISTN=x", `PAYNOTIFY_LISTN: did you mean "PAYNOTIFY_LISTEN"?`},
 		{"empty variable", "", "PAYNOTIFY_AUTH_ADMIN_KEY=", "PAYNOTIFY_AUTH_ADMIN_KEY: set but empty"},
 		{"bad variable", "", "PAYNOTIFY_DISPATCHER_WORKERS=many", "workers (PAYNOTIFY_DISPATCHER_WORKERS)"},
-		{"proxy", "egress: {proxy: 'https://u:hunter2@p:1'}\n", "", "egress.proxy (c.yaml:1): want http://HOST:PORT"},
+		{"proxy", "egress: {proxy: 'https://u:hunter2@p:1'}\n", "", "egress.proxy (c.yaml:1): want http://HOST"},
 		{"proxy to ourselves", "egress: {proxy: 'http://127.0.0.1:8080'}\n", "", "is a listener of this server"},
 		{"rate", "auth: {rate_per_second: 5}\n", "", "auth.rate_per_second (c.yaml:1): not in this version"},
 		{"merchant metrics", "metrics: {merchants: 5}\n", "", "not in this version"},

@@ -21,7 +21,9 @@ func (c *Config) proxy() (*egress.Proxy, error) {
 const ownProxy = "is a listener of this server itself; name the proxy's address"
 
 // newClient makes the client of the sends. A proxy that does not work is told once, and so is its return.
-func (e *engine) newClient(rules egress.Rules, userAgent string, r prometheus.Registerer) (*egress.Client, error) {
+func (e *engine) newClient(
+	rules egress.Rules, userAgent string, r prometheus.Registerer,
+) (*egress.Client, error) {
 	proxy, err := e.cfg.proxy()
 	if err == nil && proxy != nil && proxy.IsOwn(&rules) {
 		err = fmt.Errorf("%s %s", proxy, ownProxy)
@@ -35,7 +37,8 @@ func (e *engine) newClient(rules egress.Rules, userAgent string, r prometheus.Re
 	}
 	if proxy != nil {
 		up := prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: "paynotify", Name: "egress_proxy_up", Help: "1 while the egress proxy makes connections, else 0.",
+			Namespace: "paynotify", Name: "egress_proxy_up",
+			Help: "1 while the egress proxy makes connections, else 0; only where one is configured.",
 		})
 		up.Set(1)
 		r.MustRegister(up)
@@ -46,7 +49,7 @@ func (e *engine) newClient(rules egress.Rules, userAgent string, r prometheus.Re
 				return
 			}
 			up.Set(0)
-			e.log.Warn("the egress proxy does not work: what is sent through it fails, and is not charged for 15 minutes",
+			e.log.Warn("the egress proxy does not work: sends fail, and are not charged for 15 minutes",
 				"proxy", proxy.String(), "err", why)
 		}
 	}

@@ -146,7 +146,8 @@ func TestURLFormsAtDialTime(t *testing.T) {
 }
 
 // TestEveryDialAsksAgain: a name is looked up for every fresh connection, whatever its time to live, so that
-// nothing learnt before decides about a dial; and one look-up's answer is what is dialled, there is no second.
+// nothing learnt before decides about a dial; and one look-up's answer is what is dialled, there is no
+// second.
 func TestEveryDialAsksAgain(t *testing.T) {
 	answers := make(chan string, 10)
 	dns := newFakeDNS(t, func(q dnsmessage.Question, _ bool) *dnsmessage.Message {
@@ -182,7 +183,9 @@ func TestSixteenOneOfThemInside(t *testing.T) {
 		addrs = append(addrs, fmt.Sprintf("1.1.1.%d", i+1))
 	}
 	addrs = append(addrs[:7], append([]string{"10.0.0.1"}, addrs[7:]...)...)
-	dns := newFakeDNS(t, func(q dnsmessage.Question, _ bool) *dnsmessage.Message { return dnsRecords(q, "", addrs...) })
+	dns := newFakeDNS(t, func(q dnsmessage.Question, _ bool) *dnsmessage.Message {
+		return dnsRecords(q, "", addrs...)
+	})
 	w := newWatched(t, Options{Resolver: dns.addr()})
 	res := w.Do(t.Context(), &Request{Target: target(t, w.Client, "https://shop.example.com/")})
 	if got := strings.Join(w.take(), " "); res.Fault != ConnRefused || res.Skipped != 1 ||
@@ -224,18 +227,20 @@ func TestHostsFileIsJudged(t *testing.T) {
 	}
 }
 
-// TestNothingIsFollowed: whatever a reply points to, nobody goes there: not by Location, absolute or relative,
-// not by Refresh, not by Alt-Svc.
+// TestNothingIsFollowed: whatever a reply points to, nobody goes there: not by Location, absolute or
+// relative, not by Refresh, not by Alt-Svc.
 func TestNothingIsFollowed(t *testing.T) {
 	s, inside := publicServer(t)
 	_, port, _ := net.SplitHostPort(s.l.Addr().String())
 	trap := "127.0.0.1:" + port
 	for _, header := range []string{
-		"302 F\r\nLocation: http://" + trap + "/", "307 T\r\nLocation: http://" + trap + "/", "308 P\r\nLocation: //" + trap,
+		"302 F\r\nLocation: http://" + trap + "/", "307 T\r\nLocation: http://" + trap + "/",
+		"308 P\r\nLocation: //" + trap,
 		"301 M\r\nLocation: /login", "303 S\r\nLocation: ?again", "302 F\r\nLocation: file:///etc/passwd",
 		"302 F\r\nLocation: http://169.254.169.254/latest/meta-data/", "302 F", "304 N",
 		"200 OK\r\nRefresh: 0; url=http://" + trap + "/", "200 OK\r\nContent-Location: http://" + trap + "/",
-		"200 OK\r\nAlt-Svc: h3=\"" + trap + "\", http/1.1=\"" + trap + "\"", "200 OK\r\nLink: <http://" + trap + "/>; rel=preload",
+		"200 OK\r\nAlt-Svc: h3=\"" + trap + "\", http/1.1=\"" + trap + "\"",
+		"200 OK\r\nLink: <http://" + trap + "/>; rel=preload",
 	} {
 		other := newServer(t, func(s *server, _ int, c net.Conn) {
 			for br := bufio.NewReader(c); s.request(br); {
@@ -268,7 +273,12 @@ func TestPoolsAreByHost(t *testing.T) {
 	for i, tt := range []struct {
 		host   string
 		reused bool
-	}{{"old.example.com", false}, {"new.example.com", false}, {"old.example.com", true}, {"NEW.example.com.", true}} {
+	}{
+		{"old.example.com", false},
+		{"new.example.com", false},
+		{"old.example.com", true},
+		{"NEW.example.com.", true},
+	} {
 		res := c.Do(t.Context(), post(t, c, hostURL(s, "http", tt.host)))
 		if res.Fault != "" || res.Reused != tt.reused || !strings.HasPrefix(res.RemoteAddr, "127.0.0.2:") {
 			t.Errorf("%d: got %q (%s), reused %v", i, res.Fault, res.Detail, res.Reused)

@@ -35,7 +35,8 @@ func TestParseProxy(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "proxy:3128", "//proxy:1", "https://p:1", "socks5://p:1", "http://p", "http://p:0", "http://p:65536",
-		"http://:1", "http://p:1/x", "http://p:1?x", "http://p:1?", "http://p:1#", "http://@p:1", "http://:hunter2@p:1",
+		"http://:1", "http://p:1/x", "http://p:1?x", "http://p:1?", "http://p:1#", "http://@p:1",
+		"http://:hunter2@p:1",
 		"http://u%3Ax:hunter2@p:1", "http://127.1:80", "http://0x7f000001:80", "http://-p:1", "http://p:1 ",
 		"http://u:hunter2@p q:1", "http://u:hunter2%zz@p:1",
 	} {
@@ -45,7 +46,8 @@ func TestParseProxy(t *testing.T) {
 	}
 }
 
-// forward is a proxy that does what one does: it connects where it is asked to. answer may say something else.
+// forward is a proxy that does what one does: it connects where it is asked to. answer may say something
+// else.
 type forward struct {
 	*server
 
@@ -75,7 +77,8 @@ func (f *forward) proxy(c net.Conn) {
 		return
 	}
 	f.mu.Lock()
-	f.asked = append(f.asked, req.Method+" "+req.RequestURI+" "+req.Host+" "+req.Header.Get("Proxy-Authorization"))
+	auth := req.Header.Get("Proxy-Authorization")
+	f.asked = append(f.asked, req.Method+" "+req.RequestURI+" "+req.Host+" "+auth)
 	n, answer := len(f.asked), f.answer
 	f.mu.Unlock()
 	if answer != nil {
@@ -137,7 +140,8 @@ func TestThroughProxy(t *testing.T) {
 	}
 	for i := range 2 {
 		res := c.Do(t.Context(), post(t, c, hostURL(secure, "https", "shop.example.com")))
-		if res.Fault != "" || res.TLS == nil || res.Reused != (i == 1) || res.RemoteAddr != secure.l.Addr().String() {
+		if res.Fault != "" || res.TLS == nil || res.Reused != (i == 1) ||
+			res.RemoteAddr != secure.l.Addr().String() {
 			t.Errorf("TLS: got %+v", res)
 		}
 	}
@@ -205,7 +209,10 @@ func TestProxyFaults(t *testing.T) {
 		{"switches protocols", says("HTTP/1.1 101 X\r\n\r\n"), ConnRefused, "with 101"},
 		{"speaks something else", says("SSH-2.0-x\r\n"), Unreachable, "no HTTP head"},
 		{"speaks nonsense", says("HTTP/1.1 abc\r\n\r\n"), Unreachable, "no HTTP head"},
-		{"never ends its head", says("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 2000)), Unreachable, "8 KiB"},
+		{
+			"never ends its head", says("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 2000)), Unreachable,
+			"8 KiB",
+		},
 		{"says nothing", says("HTTP/1.1 100 Wait\r\n\r\n"), TimeoutConnect, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

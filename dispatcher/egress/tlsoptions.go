@@ -49,8 +49,8 @@ const (
 )
 
 // ParseTLS reads a merchant's settings: the PEM texts of authorities, of a client certificate and of its key,
-// and pinned keys, each as 64 hex digits or as base64 of 32 bytes, with or without sha256/ in front, separated
-// by commas. What is empty is not set; nil without an error means that nothing is. An error is a
+// and pinned keys, each as 64 hex digits or as base64 of 32 bytes, with or without sha256/ in front,
+// separated by commas. What is empty is not set; nil without an error means that nothing is. An error is a
 // *TLSFieldError.
 func ParseTLS(ca, clientCert, clientKey, pin string) (*TLSOptions, error) {
 	if ca == "" && clientCert == "" && clientKey == "" && pin == "" {

@@ -62,7 +62,8 @@ func TestParseTLS(t *testing.T) {
 		t.Errorf("nothing: %+v, %v", o, err)
 	}
 	o, err := ParseTLS(ca.text()+"\n# another\n"+newAuthority(t).text(), cert+ca.text(), key, asHex)
-	if err != nil || o.Roots == nil || o.Certificate == nil || len(o.Certificate.Certificate) != 2 || len(o.Pins) != 1 {
+	if err != nil || o.Roots == nil || o.Certificate == nil || len(o.Certificate.Certificate) != 2 ||
+		len(o.Pins) != 1 {
 		t.Errorf("everything: %+v, %v", o, err)
 	}
 	for _, text := range []string{
@@ -121,14 +122,7 @@ func TestTLSOptions(t *testing.T) {
 	cert, key := own.pair(nil)
 	oldCert, oldKey := own.pair(expired)
 	wrongCert, wrongKey := everybodys.pair(nil)
-	for _, tt := range []struct {
-		name          string
-		conf          *tls.Config
-		ca, cert, key string
-		pins          [][32]byte
-		fault         Fault
-		detail        string
-	}{
+	for _, tt := range []optionCase{
 		{name: "own authority", conf: shown(own, nil), ca: own.text()},
 		{name: "own authority, without it", conf: shown(own, nil), fault: TLSUntrusted},
 		{name: "own authority replaces the others", conf: good, ca: own.text(), fault: TLSUntrusted},
@@ -136,7 +130,10 @@ func TestTLSOptions(t *testing.T) {
 		{name: "own authority, wrong host", conf: shown(own, elsewhere), ca: own.text(), fault: TLSHostname},
 		{name: "pinned key", conf: good, pins: [][32]byte{leaf}},
 		{name: "pinned authority", conf: good, pins: [][32]byte{other, theirs}},
-		{name: "another key pinned", conf: good, pins: [][32]byte{other}, fault: TLSUntrusted, detail: pinText(leaf)},
+		{
+			name: "another key pinned", conf: good, pins: [][32]byte{other}, fault: TLSUntrusted,
+			detail: pinText(leaf),
+		},
 		{
 			name: "pinned key of nobody we trust", conf: shown(own, nil), fault: TLSUntrusted,
 			pins: [][32]byte{sha256.Sum256(own.cert.RawSubjectPublicKeyInfo)}, detail: "authority",
@@ -145,37 +142,57 @@ func TestTLSOptions(t *testing.T) {
 		{name: "client certificate, TLS 1.2", conf: mutual(tls.VersionTLS12), cert: cert, key: key},
 		{name: "client certificate, TLS 1.3", conf: mutual(tls.VersionTLS13), cert: cert, key: key},
 		{name: "client certificate not asked for", conf: good, cert: cert, key: key},
-		{name: "no client certificate", conf: mutual(tls.VersionTLS13), ca: everybodys.text(), fault: TLSClientCert},
+		{
+			name: "no client certificate", conf: mutual(tls.VersionTLS13), ca: everybodys.text(), fault: TLSClientCert,
+		},
 		{name: "expired, 1.2", conf: mutual(tls.VersionTLS12), cert: oldCert, key: oldKey, fault: TLSClientCert},
 		{name: "expired, 1.3", conf: mutual(tls.VersionTLS13), cert: oldCert, key: oldKey, fault: TLSClientCert},
-		{name: "unknown, 1.2", conf: mutual(tls.VersionTLS12), cert: wrongCert, key: wrongKey, fault: TLSClientCert},
-		{name: "unknown, 1.3", conf: mutual(tls.VersionTLS13), cert: wrongCert, key: wrongKey, fault: TLSClientCert},
+		{
+			name: "unknown, 1.2", conf: mutual(tls.VersionTLS12), cert: wrongCert, key: wrongKey, fault: TLSClientCert,
+		},
+		{
+			name: "unknown, 1.3", conf: mutual(tls.VersionTLS13), cert: wrongCert, key: wrongKey, fault: TLSClientCert,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			o, err := ParseTLS(tt.ca, tt.cert, tt.key, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if o == nil {
-				o = &TLSOptions{}
-			}
-			o.Pins = tt.pins
-			s := secureServer(t, tt.conf, ok)
-			c := devClient(t, Options{RootCAs: everybodys.pool})
-			r := post(t, c, s.secureURL())
-			r.TLS = o
-			res := c.Do(t.Context(), r)
-			if res.Fault != tt.fault || res.Ours || !strings.Contains(res.Detail, tt.detail) {
-				t.Errorf("got %q (%s), want %q with %q", res.Fault, res.Detail, tt.fault, tt.detail)
-			}
-			if _, n := s.count(); (n == 1) != (tt.fault == "") {
-				t.Errorf("%d requests arrived", n)
-			}
-			if res.TLS == nil || res.TLS.Subject != "CN=shop" || res.TLS.Version == "" {
-				t.Errorf("the certificate is described as %+v", res.TLS)
-			}
+			tt.check(t, everybodys)
 		})
+	}
+}
+
+// optionCase is one row of TestTLSOptions: a server, a merchant's settings, and what comes of both.
+type optionCase struct {
+	name          string
+	conf          *tls.Config
+	ca, cert, key string
+	pins          [][32]byte
+	fault         Fault
+	detail        string
+}
+
+func (tt optionCase) check(t *testing.T, everybodys *authority) {
+	o, err := ParseTLS(tt.ca, tt.cert, tt.key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o == nil {
+		o = &TLSOptions{}
+	}
+	o.Pins = tt.pins
+	s := secureServer(t, tt.conf, ok)
+	c := devClient(t, Options{RootCAs: everybodys.pool})
+	r := post(t, c, s.secureURL())
+	r.TLS = o
+	res := c.Do(t.Context(), r)
+	if res.Fault != tt.fault || res.Ours || !strings.Contains(res.Detail, tt.detail) {
+		t.Errorf("got %q (%s), want %q with %q", res.Fault, res.Detail, tt.fault, tt.detail)
+	}
+	if _, n := s.count(); (n == 1) != (tt.fault == "") {
+		t.Errorf("%d requests arrived", n)
+	}
+	if res.TLS == nil || res.TLS.Subject != "CN=shop" || res.TLS.Version == "" {
+		t.Errorf("the certificate is described as %+v", res.TLS)
 	}
 }
 

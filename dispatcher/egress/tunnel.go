@@ -45,12 +45,13 @@ type tunnels struct {
 }
 
 func newTunnels(p *Proxy, rules *Rules, r *resolver, tell func(error)) *tunnels {
-	return &tunnels{proxy: p, resolver: r, tell: tell, opened: time.Now(), to: newDialer(func(ap netip.AddrPort) error {
+	own := func(ap netip.AddrPort) error {
 		if rules.isOwn(ap) {
 			return errOwnProxy
 		}
 		return nil
-	})}
+	}
+	return &tunnels{proxy: p, resolver: r, to: newDialer(own), tell: tell, opened: time.Now()}
 }
 
 var errOwnProxy = errors.New("its address is a listener of this server itself")
@@ -60,7 +61,7 @@ func (t *tunnels) open(ctx context.Context, ap netip.AddrPort) (net.Conn, error)
 	c, err := t.connect(ctx, ap)
 	if errors.Is(ctx.Err(), context.Canceled) { // by a shutdown, or because the other address family was quicker
 		if err == nil {
-			c.Close()
+			_ = c.Close()
 		}
 		return nil, ctx.Err()
 	}
@@ -107,7 +108,7 @@ func (t *tunnels) connect(ctx context.Context, ap netip.AddrPort) (net.Conn, err
 	}
 	c := &tunnel{TCPConn: raw.(*net.TCPConn), far: net.TCPAddrFromAddrPort(ap)}
 	if err := t.ask(ctx, c, ap); err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	return c, nil

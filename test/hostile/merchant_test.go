@@ -152,7 +152,8 @@ func newAuthority(tb testing.TB) *authority {
 	a := &authority{tb: tb, key: newKey(tb), pool: x509.NewCertPool()}
 	c := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
+		KeyUsage:  x509.KeyUsageCertSign,
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
 	}
 	a.cert = a.issue(c, c, a.key)
 	a.pool.AddCert(a.cert)

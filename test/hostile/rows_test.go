@@ -18,9 +18,8 @@ type row struct {
 	unasked func(conn) // instead of both, before it is
 	ack     store.Ack  // zero: trim of "success" at 200
 	limit   time.Duration
-	verdict store.Verdict
-	reason  store.Reason
-	or      store.Reason // what the kernel may make of it instead; same verdict
+	want    string // verdict and reason
+	or      string // what the kernel may make of it instead
 }
 
 // soon is a deadline for what hangs: long enough for a handshake on a busy machine.
@@ -109,100 +108,109 @@ func utf16(text string, little bool) string {
 
 // words are whole replies of status 200: bodies that are, or are like, an acknowledgement.
 var words = []row{
-	{name: "success", raw: body("success"), verdict: store.Acked, reason: store.AckExact},
-	{name: "newline", raw: body("success\n"), verdict: store.Acked, reason: store.AckTrimmed},
-	{name: "line end", raw: body("success\r\n"), verdict: store.Acked, reason: store.AckTrimmed},
-	{name: "spaces and tab", raw: body(" \tsuccess\t "), verdict: store.Acked, reason: store.AckTrimmed},
-	{name: "BOM", raw: body("\ufeffsuccess"), verdict: store.Acked, reason: store.AckTrimmed},
-	{name: "upper case", raw: body("SUCCESS"), verdict: store.Refused, reason: store.AckCase},
-	{name: "title case", raw: body("Success"), verdict: store.Refused, reason: store.AckCase},
-	{name: "JSON string", raw: body(`"success"`), verdict: store.Refused, reason: store.AckQuoted},
-	{name: "JSON code", raw: body(`{"code":"success"}`), verdict: store.Refused, reason: store.AckJSON},
-	{name: "JSON msg", raw: body(`{"msg":"success"}`), verdict: store.Refused, reason: store.AckJSON},
-	{name: "page", raw: body("<html>success</html>"), verdict: store.Refused, reason: store.AckHTML},
-	{name: "debug bar", raw: body("success<script>x()</script>"), verdict: store.Refused, reason: store.AckHTML},
+	{name: "success", raw: body("success"), want: "acked ack_exact"},
+	{name: "newline", raw: body("success\n"), want: "acked ack_trimmed"},
+	{name: "line end", raw: body("success\r\n"), want: "acked ack_trimmed"},
+	{name: "spaces and tab", raw: body(" \tsuccess\t "), want: "acked ack_trimmed"},
+	{name: "BOM", raw: body("\ufeffsuccess"), want: "acked ack_trimmed"},
+	{name: "upper case", raw: body("SUCCESS"), want: "refused ack_case"},
+	{name: "title case", raw: body("Success"), want: "refused ack_case"},
+	{name: "JSON string", raw: body(`"success"`), want: "refused ack_quoted"},
+	{name: "JSON code", raw: body(`{"code":"success"}`), want: "refused ack_json"},
+	{name: "JSON msg", raw: body(`{"msg":"success"}`), want: "refused ack_json"},
+	{name: "page", raw: body("<html>success</html>"), want: "refused ack_html"},
+	{name: "debug bar", raw: body("success<script>x()</script>"), want: "refused ack_html"},
 	{
-		name: "PHP notice", verdict: store.Refused, reason: store.AckPHPNotice,
+		name: "PHP notice", want: "refused ack_php_notice",
 		raw: body("<br />\n<b>Notice</b>: Undefined index: a in <b>/n.php</b> on line <b>3</b><br />\nsuccess"),
 	},
-	{name: "longer word", raw: body("successfully"), verdict: store.Refused, reason: store.AckExtraText},
-	{name: "its contrary", raw: body("unsuccess"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "two words", raw: body("success success"), verdict: store.Refused, reason: store.AckExtraText},
-	{name: "twice", raw: body("successsuccess"), verdict: store.Refused, reason: store.AckRepeated},
-	{name: "misspelt", raw: body("succes"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "UTF-16LE", raw: body(utf16("success", true)), verdict: store.Refused, reason: store.AckUTF16},
-	{name: "UTF-16BE", raw: body(utf16("success", false)), verdict: store.Refused, reason: store.AckUTF16},
-	{name: "UTF-16LE BOM", raw: body("\xff\xfe" + utf16("success", true)), verdict: store.Refused, reason: store.AckUTF16},
-	{name: "UTF-16BE BOM", raw: body("\xfe\xff" + utf16("success", false)), verdict: store.Refused, reason: store.AckUTF16},
-	{name: "NUL", raw: body("success\x00"), verdict: store.Refused, reason: store.AckInvisible},
-	{name: "zero-width space", raw: body("success\u200b"), verdict: store.Refused, reason: store.AckInvisible},
-	{name: "no-break space", raw: body("\u00a0success"), verdict: store.Refused, reason: store.AckInvisible},
-	{name: "fail", raw: body("fail"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "0", raw: body("0"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "ok", raw: body("ok"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "true", raw: body("true"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "empty", raw: body(""), verdict: store.Refused, reason: store.AckEmpty},
-	{name: "escapes", raw: body("\x1b[2J\x1b]0;x\a"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "script", raw: body("<script>alert(1)</script>"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "4-byte UTF-8", raw: body("💰"), verdict: store.Refused, reason: store.AckMismatch},
-	{name: "invalid UTF-8", raw: body("\xff\xfe\xfd\x80"), verdict: store.Refused, reason: store.AckMismatch},
+	{name: "longer word", raw: body("successfully"), want: "refused ack_extra_text"},
+	{name: "its contrary", raw: body("unsuccess"), want: "refused ack_mismatch"},
+	{name: "two words", raw: body("success success"), want: "refused ack_extra_text"},
+	{name: "twice", raw: body("successsuccess"), want: "refused ack_repeated"},
+	{name: "misspelt", raw: body("succes"), want: "refused ack_mismatch"},
+	{name: "UTF-16LE", raw: body(utf16("success", true)), want: "refused ack_utf16"},
+	{name: "UTF-16BE", raw: body(utf16("success", false)), want: "refused ack_utf16"},
+	{name: "UTF-16LE BOM", raw: body("\xff\xfe" + utf16("success", true)), want: "refused ack_utf16"},
+	{name: "UTF-16BE BOM", raw: body("\xfe\xff" + utf16("success", false)), want: "refused ack_utf16"},
+	{name: "NUL", raw: body("success\x00"), want: "refused ack_invisible"},
+	{name: "zero-width space", raw: body("success\u200b"), want: "refused ack_invisible"},
+	{name: "no-break space", raw: body("\u00a0success"), want: "refused ack_invisible"},
+	{name: "fail", raw: body("fail"), want: "refused ack_mismatch"},
+	{name: "0", raw: body("0"), want: "refused ack_mismatch"},
+	{name: "ok", raw: body("ok"), want: "refused ack_mismatch"},
+	{name: "true", raw: body("true"), want: "refused ack_mismatch"},
+	{name: "empty", raw: body(""), want: "refused ack_empty"},
+	{name: "escapes", raw: body("\x1b[2J\x1b]0;x\a"), want: "refused ack_mismatch"},
+	{name: "script", raw: body("<script>alert(1)</script>"), want: "refused ack_mismatch"},
+	{name: "4-byte UTF-8", raw: body("💰"), want: "refused ack_mismatch"},
+	{name: "invalid UTF-8", raw: body("\xff\xfe\xfd\x80"), want: "refused ack_mismatch"},
 
-	{name: "XML", ack: xmlAck, raw: body("<xml><return_code>SUCCESS</return_code></xml>"), verdict: store.Acked, reason: store.AckExact},
 	{
-		name: "XML CDATA", ack: xmlAck, verdict: store.Acked, reason: store.AckExact,
-		raw: body("<xml><return_msg><![CDATA[OK]]></return_msg><return_code><![CDATA[SUCCESS]]></return_code></xml>"),
+		name: "XML", ack: xmlAck, raw: body("<xml><return_code>SUCCESS</return_code></xml>"),
+		want: "acked ack_exact",
 	},
 	{
-		name: "XML attributes", ack: xmlAck, verdict: store.Acked, reason: store.AckExact,
+		name: "XML CDATA", ack: xmlAck, want: "acked ack_exact",
+		raw: body("<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg>OK</return_msg></xml>"),
+	},
+	{
+		name: "XML attributes", ack: xmlAck, want: "acked ack_exact",
 		raw: body(`<xml b="2" a="1"><return_code a='1'>SUCCESS</return_code></xml>`),
 	},
-	{name: "XML upper tag", ack: xmlAck, raw: body("<xml><RETURN_CODE>SUCCESS</RETURN_CODE></xml>"), verdict: store.Refused, reason: store.AckCase},
 	{
-		name: "XML DOCTYPE", ack: xmlAck, verdict: store.Refused, reason: store.AckMismatch,
+		name: "XML upper tag", ack: xmlAck, raw: body("<xml><RETURN_CODE>SUCCESS</RETURN_CODE></xml>"),
+		want: "refused ack_case",
+	},
+	{
+		name: "XML DOCTYPE", ack: xmlAck, want: "refused ack_mismatch",
 		raw: body(`<!DOCTYPE x [<!ENTITY s "SUCCESS">]><xml><return_code>&s;</return_code></xml>`),
 	},
-	{name: "XML wanted, plain said", ack: xmlAck, raw: body("SUCCESS"), verdict: store.Refused, reason: store.AckNotXML},
+	{name: "XML wanted, plain said", ack: xmlAck, raw: body("SUCCESS"), want: "refused ack_not_xml"},
 }
 
 // statuses are whole replies whose status decides.
 func statuses() (rows []row) {
 	for _, s := range []string{"201 C", "202 A", "203 N", "206 P"} {
 		rows = append(rows,
-			row{name: s[:3], raw: says(s, "", "success"), verdict: store.Refused, reason: store.AckStatus},
-			row{name: s[:3] + " where listed", raw: says(s, "", "success"), ack: wideAck, verdict: store.Acked, reason: store.AckExact})
+			row{name: s[:3], raw: says(s, "", "success"), want: "refused ack_status"},
+			row{name: s[:3] + " where listed", raw: says(s, "", "success"), ack: wideAck, want: "acked ack_exact"})
 	}
 	for _, s := range []string{"301 M", "302 F", "303 S", "307 T", "308 P"} {
 		rows = append(rows, row{
-			name: s[:3], raw: says(s, "Location: /login\r\n", "success"), verdict: store.HTTP3xx, reason: store.Redirect,
+			name: s[:3], raw: says(s, "Location: /login\r\n", "success"), want: "http_3xx redirect",
 		})
 	}
 	for _, s := range []string{"400", "401", "403", "404", "405", "410"} {
 		rows = append(rows,
-			row{name: s + " success", raw: says(s+" X", "", "success"), verdict: store.HTTP4xx, reason: store.AckStatus},
-			row{name: s, raw: says(s+" X", "", "no"), verdict: store.HTTP4xx, reason: store.HTTPStatus})
+			row{name: s + " success", raw: says(s+" X", "", "success"), want: "http_4xx ack_status"},
+			row{name: s, raw: says(s+" X", "", "no"), want: "http_4xx http_status"})
 	}
 	for _, s := range []string{"500", "502", "503"} {
 		rows = append(rows,
-			row{name: s + " success", raw: says(s+" X", "", "success"), verdict: store.HTTP5xx, reason: store.AckStatus},
-			row{name: s, raw: says(s+" X", "", "no"), verdict: store.HTTP5xx, reason: store.HTTPStatus})
+			row{name: s + " success", raw: says(s+" X", "", "success"), want: "http_5xx ack_status"},
+			row{name: s, raw: says(s+" X", "", "no"), want: "http_5xx http_status"})
 	}
 	for _, s := range []string{"99", "099", "000", "abc", "2000", "600", "999"} {
-		rows = append(rows, row{name: "status " + s, raw: says(s+" X", "", "success"), verdict: store.BadReply, reason: store.Malformed})
+		rows = append(rows, row{name: "status " + s, raw: says(s+" X", "", "success"), want: "bad_reply malformed"})
 	}
 	return append(rows, []row{
-		{name: "204", raw: "HTTP/1.1 204 N\r\n\r\n", verdict: store.Refused, reason: store.AckEmpty},
-		{name: "204 with a length", raw: says("204 N", "", "success"), verdict: store.Refused, reason: store.AckEmpty},
-		{name: "205", raw: says("205 R", "", ""), verdict: store.Refused, reason: store.AckEmpty},
-		{name: "304", raw: "HTTP/1.1 304 N\r\n\r\n", verdict: store.HTTP3xx, reason: store.Redirect},
-		{name: "302 to itself", raw: says("302 F", "Location: /notify\r\n", ""), verdict: store.HTTP3xx, reason: store.Redirect},
-		{name: "302 to nowhere", raw: says("302 F", "", "success"), verdict: store.HTTP3xx, reason: store.Redirect},
-		{name: "429", raw: says("429 T", "Retry-After: 9\r\n", ""), verdict: store.HTTP4xx, reason: store.HTTPStatus},
-		{name: "100 first", raw: "HTTP/1.1 100 C\r\n\r\n" + body("success"), verdict: store.Acked, reason: store.AckExact},
-		{name: "102, 103 first", raw: "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n" + body("success"), verdict: store.Acked, reason: store.AckExact},
-		{name: "endless 1xx", act: endless("", "HTTP/1.1 100 C\r\n\r\n"), verdict: store.BadReply, reason: store.Malformed},
+		{name: "204", raw: "HTTP/1.1 204 N\r\n\r\n", want: "refused ack_empty"},
+		{name: "204 with a length", raw: says("204 N", "", "success"), want: "refused ack_empty"},
+		{name: "205", raw: says("205 R", "", ""), want: "refused ack_empty"},
+		{name: "304", raw: "HTTP/1.1 304 N\r\n\r\n", want: "http_3xx redirect"},
+		{name: "302 to itself", raw: says("302 F", "Location: /notify\r\n", ""), want: "http_3xx redirect"},
+		{name: "302 to nowhere", raw: says("302 F", "", "success"), want: "http_3xx redirect"},
+		{name: "429", raw: says("429 T", "Retry-After: 9\r\n", ""), want: "http_4xx http_status"},
+		{name: "100 first", raw: "HTTP/1.1 100 C\r\n\r\n" + body("success"), want: "acked ack_exact"},
+		{
+			name: "102, 103 first", raw: "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n" + body("success"),
+			want: "acked ack_exact",
+		},
+		{name: "endless 1xx", act: endless("", "HTTP/1.1 100 C\r\n\r\n"), want: "bad_reply malformed"},
 		{
 			name: "101", act: hang("HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nsuccess"),
-			verdict: store.BadReply, reason: store.Upgrade,
+			want: "bad_reply upgrade",
 		},
 	}...)
 }

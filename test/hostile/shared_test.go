@@ -2,7 +2,6 @@ package hostile
 
 import (
 	"crypto/tls"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,9 +11,10 @@ import (
 	"paynotify/store"
 )
 
-// TestOneHostTwentyMerchants: a platform hosts twenty merchants behind one address. Some say yes, some say no,
-// and behind the replies to some stand bytes that look like the reply to somebody's next request: the word that
-// the others do not say. Whatever of it the client ever reads, it never decides about another merchant.
+// TestOneHostTwentyMerchants: a platform hosts twenty merchants behind one address. Some say yes, some say
+// no, and behind the replies to some stand bytes that look like the reply to somebody's next request: the
+// word that the others do not say. Whatever of it the client ever reads, it never decides about another
+// merchant.
 func TestOneHostTwentyMerchants(t *testing.T) {
 	ca := newAuthority(t)
 	for _, over := range []struct {
@@ -83,7 +83,7 @@ func sendMany(t *testing.T, c *egress.Client, url string, merchant int) {
 	}
 	reused := 0
 	for i := range 60 {
-		j, res := send(t, c, row{}, fmt.Sprintf("%s?%d", url, kind), "m"+strconv.Itoa(merchant), "n="+strconv.Itoa(i))
+		j, res := send(t, c, row{}, url+"?"+itoa(kind), "m"+itoa(merchant), "n="+itoa(i))
 		if res.Reused {
 			reused++
 		}

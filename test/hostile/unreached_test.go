@@ -26,12 +26,24 @@ func TestHandshakes(t *testing.T) {
 		conf   *tls.Config
 		reason store.Reason
 	}{
-		{"expired", ca.shows(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), store.TLSExpired},
-		{"not yet valid", ca.shows(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), store.TLSNotYetValid},
+		{
+			"expired", ca.shows(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
+			store.TLSExpired,
+		},
+		{
+			"not yet valid", ca.shows(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
+			store.TLSNotYetValid,
+		},
 		{"wrong host", ca.shows(func(c *x509.Certificate) { c.IPAddresses = nil }), store.TLSHostname},
 		{"unknown authority", selfSigned, store.TLSUntrusted},
-		{"TLS 1.0", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }), store.TLSVersion},
-		{"TLS 1.1", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS11, tls.VersionTLS11 }), store.TLSVersion},
+		{
+			"TLS 1.0", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }),
+			store.TLSVersion,
+		},
+		{
+			"TLS 1.1", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS11, tls.VersionTLS11 }),
+			store.TLSVersion,
+		},
 		{"RSA key exchange", with(func(c *tls.Config) {
 			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
 		}), store.TLSHandshake},
@@ -39,7 +51,10 @@ func TestHandshakes(t *testing.T) {
 		{"client certificate, 1.2", with(func(c *tls.Config) {
 			c.MaxVersion, c.ClientAuth = tls.VersionTLS12, tls.RequireAnyClientCert
 		}), store.TLSClientCert},
-		{"client certificate, 1.3", with(func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }), store.TLSClientCert},
+		{
+			"client certificate, 1.3", with(func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }),
+			store.TLSClientCert,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +64,7 @@ func TestHandshakes(t *testing.T) {
 				}
 				c.Close()
 			})
-			r := row{name: tt.name, verdict: store.TLSError, reason: tt.reason}
+			r := row{name: tt.name, want: "tls_error " + string(tt.reason)}
 			check(t, r, m, egress.Options{RootCAs: ca.pool})
 		})
 	}
@@ -63,13 +78,13 @@ func TestWrongPorts(t *testing.T) {
 
 		serve func(conn)
 	}{
-		{row{name: "hangs", verdict: store.Timeout, reason: store.TimeoutTLS, limit: soon}, conn.wait},
+		{row{name: "hangs", want: "timeout timeout_tls", limit: soon}, conn.wait},
 		{
-			row{name: "closes", verdict: store.TLSError, reason: store.TLSHandshake},
+			row{name: "closes", want: "tls_error tls_handshake"},
 			func(c conn) { _, _ = c.Read(make([]byte, 4096)) },
 		},
 		{
-			row{name: "speaks plain HTTP", verdict: store.TLSError, reason: store.TLSHandshake},
+			row{name: "speaks plain HTTP", want: "tls_error tls_handshake"},
 			func(c conn) { hang(says("400 Bad Request", "", ""))(c) },
 		},
 	} {
@@ -82,11 +97,11 @@ func TestWrongPorts(t *testing.T) {
 	}
 	for _, r := range []row{
 		{
-			name: "speaks TLS, and says so", verdict: store.HTTP4xx, reason: store.HTTPStatus,
+			name: "speaks TLS, and says so", want: "http_4xx http_status",
 			unasked: hang(says("400 Bad Request", "", "The plain HTTP request was sent to HTTPS port")),
 		},
 		{
-			name: "speaks TLS, and sends its alert", verdict: store.BadReply, reason: store.Malformed,
+			name: "speaks TLS, and sends its alert", want: "bad_reply malformed",
 			unasked: hang("\x15\x03\x01\x00\x02\x02\x46"),
 		},
 	} {
@@ -110,17 +125,17 @@ func TestNobodyThere(t *testing.T) {
 		host, resolver string
 		ours           bool
 	}{
-		{row{name: "refused", verdict: store.ConnectError, reason: store.ConnRefused}, "127.0.0.1", "", false},
-		{row{name: "NXDOMAIN", verdict: store.DNSError, reason: store.DNSNXDomain}, "shop.example.com", answering(t, 3), false},
-		{row{name: "no address", verdict: store.DNSError, reason: store.DNSNXDomain}, "shop.example.com", answering(t, 0), false},
-		{row{name: "SERVFAIL", verdict: store.DNSError, reason: store.DNSFailure}, "shop.example.com", answering(t, 2), true},
-		{row{name: "REFUSED", verdict: store.DNSError, reason: store.DNSFailure}, "shop.example.com", answering(t, 5), true},
-		{row{name: "no resolver", verdict: store.DNSError, reason: store.DNSFailure}, "shop.example.com", gone.Addr().String(), true},
+		{row{name: "refused", want: "connect_error conn_refused"}, "127.0.0.1", "", false},
+		{row{name: "NXDOMAIN", want: "dns_error dns_nxdomain"}, "shop.example.com", answering(t, 3), false},
+		{row{name: "no address", want: "dns_error dns_nxdomain"}, "shop.example.com", answering(t, 0), false},
+		{row{name: "SERVFAIL", want: "dns_error dns_failure"}, "shop.example.com", answering(t, 2), true},
+		{row{name: "REFUSED", want: "dns_error dns_failure"}, "shop.example.com", answering(t, 5), true},
+		{row{name: "no resolver", want: "dns_error dns_failure"}, "shop.example.com", gone.Addr().String(), true},
 	} {
 		c := egress.New(egress.Options{Rules: egress.Rules{Dev: true}, Resolver: tt.resolver})
 		j, res := send(t, c, tt.row, "http://"+net.JoinHostPort(tt.host, port)+"/", "m1", "a=1")
-		if j.Verdict != tt.verdict || j.Reason != tt.reason || res.Ours != tt.ours || res.RemoteAddr != "" {
-			t.Errorf("%s: got %s/%s (%s), ours %v", tt.name, j.Verdict, j.Reason, res.Detail, res.Ours)
+		if got := outcome(j); got != tt.want || res.Ours != tt.ours || res.RemoteAddr != "" {
+			t.Errorf("%s: got %s (%s), ours %v; want %s", tt.name, got, res.Detail, res.Ours, tt.want)
 		}
 		c.Close()
 	}
