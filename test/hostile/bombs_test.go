@@ -149,13 +149,8 @@ func call(t *testing.T, address string, in any) {
 
 func fetch(t *testing.T, address string, out any) {
 	t.Helper()
-	resp, err := http.Get(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil || resp.StatusCode != 200 {
-		t.Fatalf("GET %s: %s %v", address, resp.Status, err)
+	if err := json.Unmarshal([]byte(get(t, address)), out); err != nil {
+		t.Fatalf("GET %s: %v", address, err)
 	}
 }
 
