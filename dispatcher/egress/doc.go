@@ -2,7 +2,8 @@
 // compromised or aimed at our inside, so this client promises three things:
 //
 //   - It cannot reach inside. Rules judge a URL when it is written down (CheckURL) and, authoritatively,
-//     every single address when it is dialled, after resolution, in the socket's control hook.
+//     every single address when it is dialled, after resolution, in the socket's control hook. A proxy is
+//     asked to connect to such an address, never to a name.
 //   - It cannot be hung. One deadline covers everything from the claim to the last byte; the reply's head
 //     and body are capped; a 101 is refused unread; redirects are not followed; nothing is decompressed.
 //   - It never sends twice. One Do is at most one POST. A kept-alive connection that dies without one
@@ -14,5 +15,8 @@
 // The package knows nothing of notifications: it returns a status, at most 4 KiB of body, and a Fault, whose
 // words are those of the public contract's reasons.
 //
-// Start reading at Client.Do in client.go; the rules are in rules.go, url.go and addr.go.
+// The rules are in rules.go, url.go and addr.go, the ways to connect in dial.go and tunnel.go, and a
+// merchant's own TLS is in tlsoptions.go.
+//
+// Start reading at Client.Do in client.go.
 package egress

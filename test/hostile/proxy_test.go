@@ -52,7 +52,8 @@ func TestEgressProxy(t *testing.T) {
 	notify("m1")
 	waitFor(t, s.URL+"/v1/notifications?mch_id=m1&notify_state=spent", 1)
 	mu.Lock()
-	if want := "CONNECT " + shop.l.Addr().String() + " Basic dXNlcjpodW50ZXIy"; len(asked) != 1 || asked[0] != want {
+	want := "CONNECT " + shop.l.Addr().String() + " Basic dXNlcjpodW50ZXIy"
+	if len(asked) != 1 || asked[0] != want {
 		t.Errorf("the proxy was asked %q, want %q", asked, want)
 	}
 	mu.Unlock()
@@ -61,25 +62,7 @@ func TestEgressProxy(t *testing.T) {
 	notify("m2")
 	notify("m3")
 	waitFor(t, s.URL+"/v1/notifications?reason=conn_refused&notify_state=pending", 2)
-	var page struct {
-		Notifications []struct {
-			ID    string `json:"notify_id"`
-			Count int    `json:"notify_count"`
-		} `json:"notifications"`
-	}
-	fetch(t, s.URL+"/v1/notifications?notify_state=pending", &page)
-	for _, n := range page.Notifications {
-		var whole struct {
-			Attempts []struct {
-				Charged bool   `json:"charged"`
-				Detail  string `json:"detail"`
-			} `json:"attempts"`
-		}
-		fetch(t, s.URL+"/v1/notifications/"+n.ID, &whole)
-		if a := whole.Attempts[0]; n.Count != 0 || a.Charged || !strings.HasPrefix(a.Detail, "egress proxy: ") {
-			t.Errorf("%s: %d charged, %+v", n.ID, n.Count, a)
-		}
-	}
+	checkUncharged(t, s.URL)
 	out := s.Output()
 	if strings.Count(out, "the egress proxy does not work") != 1 || strings.Contains(out, "hunter2") {
 		t.Errorf("the log does not say once that the proxy is gone, or says its password:\n%s", out)
@@ -101,6 +84,30 @@ func get(t *testing.T, address string) string {
 		t.Fatalf("GET %s: %s %v", address, resp.Status, err)
 	}
 	return string(text)
+}
+
+// checkUncharged looks at the first attempt of everything that is pending.
+func checkUncharged(t *testing.T, server string) {
+	t.Helper()
+	var page struct {
+		Notifications []struct {
+			ID    string `json:"notify_id"`
+			Count int    `json:"notify_count"`
+		} `json:"notifications"`
+	}
+	fetch(t, server+"/v1/notifications?notify_state=pending", &page)
+	for _, n := range page.Notifications {
+		var whole struct {
+			Attempts []struct {
+				Charged bool   `json:"charged"`
+				Detail  string `json:"detail"`
+			} `json:"attempts"`
+		}
+		fetch(t, server+"/v1/notifications/"+n.ID, &whole)
+		if a := whole.Attempts[0]; n.Count != 0 || a.Charged || !strings.HasPrefix(a.Detail, "egress proxy: ") {
+			t.Errorf("%s: %d charged, %+v", n.ID, n.Count, a)
+		}
+	}
 }
 
 // tunnel does what CONNECT asks for.
