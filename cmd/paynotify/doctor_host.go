@@ -128,7 +128,7 @@ func (d *doctor) egress(context.Context) {
 		}
 	}
 	if set := proxyVariables(); len(set) > 0 {
-		d.warn(check, "", "%s set, and ignored: sends go out directly", strings.Join(set, ", "))
+		d.warn(check, "", "%s set, and ignored: only egress.proxy counts", strings.Join(set, ", "))
 	}
 	for _, own := range ownListeners(d.cfg)() {
 		if target := "http://" + own.String() + "/notify"; !refusesOwn(&rules, target) {

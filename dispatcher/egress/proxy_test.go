@@ -356,3 +356,45 @@ func TestProxyIsReportedOnce(t *testing.T) {
 		expect(3, "502")
 	})
 }
+
+// FuzzConnectReply: whatever a proxy answers, exactly its head is read, and nothing but a clear 2xx opens a
+// tunnel.
+func FuzzConnectReply(f *testing.F) {
+	for _, text := range []string{
+		"HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.0 200\n\nrest",
+		"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 407 X\r\nA: b\r\n\r\n",
+		"HTTP/1.1 101 S\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "SSH-2.0\r\n\r\n", "",
+		"HTTP/1.1 100 C\r\n\r\n\r\n\r\n", "HTTP/1.1 099 C\r\n\r\n", "HTTP/1.1 200 OK\r\nA b\r\n\r\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c := &readConn{left: text}
+		status, failed := readConnectReply(c)
+		read := text[:len(text)-len(c.left)]
+		if (failed == nil) != (status >= 200 && status <= 599 || status == http.StatusSwitchingProtocols) {
+			t.Errorf("%q: status %d, %v", text, status, failed)
+		}
+		if len(read) > proxyHeadBytesMax || failed == nil && !strings.HasSuffix(read, "\n\r\n") &&
+			!strings.HasSuffix(read, "\n\n") {
+			t.Errorf("%q: %q was read", text, read)
+		}
+	})
+}
+
+// readConn is a connection on which a text arrives and then the end.
+type readConn struct {
+	net.Conn
+
+	left string
+}
+
+func (c *readConn) Read(p []byte) (int, error) {
+	if c.left == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, c.left)
+	c.left = c.left[n:]
+	return n, nil
+}

@@ -1,8 +1,11 @@
 package hostile
 
 import (
+	"bufio"
 	"crypto/tls"
+	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +31,44 @@ func TestReplies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEndsWithoutFarewell: a reply without a length ends with its connection, also over TLS and also when the
+// server closes without the alert that RFC 8446 asks for: many do, and then every send would come to nothing.
+// But one that is cut inside a record is not whole.
+func TestEndsWithoutFarewell(t *testing.T) {
+	ca := newAuthority(t)
+	conf := ca.shows(nil)
+	for _, tt := range []struct {
+		missing int
+		want    string
+	}{{0, "acked ack_exact"}, {1, "bad_reply truncated"}} {
+		m := newMerchant(t, nil, func(c conn) {
+			short := &shortened{Conn: c.raw}
+			secure := tls.Server(short, conf)
+			c.br = bufio.NewReader(secure)
+			if c.request() != nil {
+				_, _ = secure.Write([]byte(head("") + "suc"))
+				short.missing = tt.missing
+				_, _ = secure.Write([]byte("cess"))
+			}
+			c.raw.Close()
+		})
+		m.url = strings.Replace(m.url, "http:", "https:", 1)
+		check(t, row{want: tt.want}, m, egress.Options{RootCAs: ca.pool})
+	}
+}
+
+// shortened loses the last bytes of what is written.
+type shortened struct {
+	net.Conn
+
+	missing int
+}
+
+func (s *shortened) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p[:len(p)-s.missing])
+	return n + s.missing, err
 }
 
 // talk is what the merchant does with a connection.
