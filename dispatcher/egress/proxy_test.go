@@ -220,7 +220,9 @@ func TestProxyFaults(t *testing.T) {
 			s, _ := capture(t)
 			f := newForward(t, tt.answer)
 			o := f.options()
-			o.DialTimeout = short
+			if tt.fault == TimeoutConnect {
+				o.DialTimeout = short
+			}
 			c := devClient(t, o)
 			res := c.Do(t.Context(), post(t, c, s.url()))
 			checkProxyFault(t, res, tt.fault, tt.detail)

@@ -16,12 +16,14 @@ import (
 
 // TestReplies is the matrix of replies over real sockets, plain and TLS, through the client and the judge.
 func TestReplies(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	for _, over := range []struct {
 		name string
 		conf *tls.Config
 	}{{"plain", nil}, {"TLS", ca.shows(nil)}} {
 		t.Run(over.name, func(t *testing.T) {
+			t.Parallel()
 			for _, r := range slices.Concat(words, statuses(), framing, timing) {
 				t.Run(r.name, func(t *testing.T) {
 					t.Parallel()

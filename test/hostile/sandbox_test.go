@@ -38,6 +38,7 @@ var sandboxRows = map[string]row{
 
 // TestSandboxReplies: each gets its verdict, plain and TLS; a reply that is added needs a row here.
 func TestSandboxReplies(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	for _, over := range []struct {
 		scheme string

@@ -14,6 +14,7 @@ import (
 
 // TestHandshakes are the rows in which TLS fails: nothing was sent, and the reason is the contract's.
 func TestHandshakes(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	with := func(edit func(*tls.Config)) *tls.Config {
 		conf := ca.shows(nil)
@@ -72,6 +73,7 @@ func TestHandshakes(t *testing.T) {
 
 // TestWrongPorts: no TLS where it is expected, and TLS where it is not.
 func TestWrongPorts(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	for _, tt := range []struct {
 		row
