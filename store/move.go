@@ -33,7 +33,8 @@ type MovedMerchant struct {
 }
 
 // Mover is a Store whose whole content can be read out and put in, while nobody serves it. Package migrate
-// says in which order. What is not moved: the cursors of Attempts, tokens of lanes, tokens of claims.
+// says in which order. What is not moved: the cursors of Attempts (one that is kept in a mark means nothing in
+// another store), tokens of lanes, tokens of claims.
 type Mover interface {
 	Store
 
@@ -53,7 +54,15 @@ type Mover interface {
 	// Import stores notifications durably, as they are. One that is there already is left alone. It fails
 	// with ErrNoMerchant when a merchant was not imported first.
 	Import(ctx context.Context, items []Moved) error
-	// Clear forgets every merchant, every notification and the switch. The texts of Meta stay.
+	// ImportKeys stores API keys with their times. What is there already is replaced.
+	ImportKeys(ctx context.Context, ks []APIKey) error
+	// ImportAudit appends entries to the audit log as they are, also where the chain is broken. Those that are
+	// not behind its last one are there already, and left alone.
+	ImportAudit(ctx context.Context, es []AuditEntry) error
+	// Marks returns all marks by their names.
+	Marks(ctx context.Context) (map[string]string, error)
+	// Clear forgets every merchant, every notification, the switch, API keys, the audit log and all marks. The
+	// texts of Meta stay.
 	Clear(ctx context.Context) error
 
 	// Meta returns a small text that belongs to the store as a whole, empty when there is none.
@@ -152,6 +161,31 @@ func (c *Checksum) AddMerchant(m *MovedMerchant) error {
 	}
 	c.add(append([]byte("merchant "), text...))
 	return nil
+}
+
+// AddKey adds an API key.
+func (c *Checksum) AddKey(k *APIKey) {
+	w := canon{}
+	w.texts("API key", k.ID, k.Name, k.Role, k.MchID, string(k.Digest))
+	w.times(k.CreatedAt, k.ExpiresAt, k.RevokedAt)
+	c.add(w.b)
+}
+
+// AddAudit adds an entry of the audit log.
+func (c *Checksum) AddAudit(e *AuditEntry) {
+	w := canon{b: make([]byte, 0, 512+len(e.Before)+len(e.After))}
+	w.texts("audit", e.Actor, e.Source, e.Action, e.Object, string(e.Before), string(e.After), e.RequestID,
+		e.Result, string(e.Sum[:]))
+	w.ints(e.Seq)
+	w.times(e.At)
+	c.add(w.b)
+}
+
+// AddMark adds a mark.
+func (c *Checksum) AddMark(name, value string) {
+	w := canon{}
+	w.texts("mark", name, value)
+	c.add(w.b)
 }
 
 // Add adds a notification with its attempts.

@@ -111,6 +111,34 @@ type Store interface {
 	Sending(ctx context.Context) (Sending, error)
 	SetSending(ctx context.Context, s Sending) error
 
+	// CreateKey stores a new API key, live (CreatedAt is the store's), or fails with ErrExists when the ID is
+	// known. When there are KeysMax keys it forgets the one that was revoked first, and fails with ErrKeysMax
+	// when none was.
+	CreateKey(ctx context.Context, k APIKey) (APIKey, error)
+	// Keys returns all API keys, oldest first, also those that were revoked.
+	Keys(ctx context.Context) ([]APIKey, error)
+	// RevokeKey ends a key for good, or fails with ErrNoKey; once more changes nothing. When it returns, this
+	// Store gives the key out as revoked, and that of any other process does at most 100 ms later.
+	RevokeKey(ctx context.Context, id string) (APIKey, error)
+	// Key returns an API key, live or not, or ErrNoKey. It is called for every request: cheap. A key that
+	// another process has created may be unknown for 100 ms.
+	Key(ctx context.Context, id string) (APIKey, error)
+
+	// Audit appends an entry to the audit log, durably: Seq, At and Sum are the store's. All processes append
+	// to one log, whose entries follow each other without a gap. It keeps what AuditEntry.Ready makes of it, or
+	// fails with that error. Nothing is ever deleted from the log.
+	Audit(ctx context.Context, e AuditEntry) (AuditEntry, error)
+	// AuditLog returns at most limit entries in their order, those with a Seq greater than after. When after is
+	// -n these are the last n, as many as limit of them.
+	AuditLog(ctx context.Context, after int64, limit int) ([]AuditEntry, error)
+
+	// Mark returns a small text that the engine itself keeps under a name, such as how far it has read;
+	// "" when it was never set.
+	Mark(ctx context.Context, name string) (string, error)
+	// SetMark sets a mark that is `was` until then; false when it is something else. It fails as CheckMark
+	// does.
+	SetMark(ctx context.Context, name, was, value string) (bool, error)
+
 	// Now is the store's clock, as nearly as this process knows it. It never fails and never waits.
 	Now() time.Time
 

@@ -21,6 +21,9 @@
 //	log           stream  the order of settlement
 //	stop, sending string  the switch that stops all sending
 //	tok           string  counts claim tokens
+//	keys          hash    API keys: ID → key (shard 0)
+//	audit         stream  the audit log, never trimmed: SEQ-0 → an entry's fields; see audit.go (shard 0)
+//	marks         hash    how far the engine itself has read: name → text (shard 0)
 //	nodes         zset    processes that serve the store: node → when it was last seen (shard 0)
 //	moving        string  the migration that has the store for itself (shard 0)
 //

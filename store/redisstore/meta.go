@@ -173,7 +173,7 @@ var errUnderOthers = fmt.Errorf("%w: Redis holds no marker of the store, and pro
 	"it was emptied under them; restore it, or end them all to begin anew", store.ErrUnavailable)
 
 // content are keys of which a shard in use has one.
-var content = []string{"m", "names", "gone", "lanes", "log", "snd", "sending"}
+var content = []string{"m", "names", "gone", "lanes", "log", "snd", "sending", hashKeys, "audit", hashMarks}
 
 // untouched makes sure that no shard holds anything but the marker of a first start that was interrupted.
 // Otherwise a part of a store was lost, and making it anew would hide that.

@@ -400,7 +400,7 @@ func (s *Store) Clear(ctx context.Context) error {
 	for shard := range s.shards() {
 		keep[s.metaKey(shard)] = true
 	}
-	defer func() { s.cache.forget() }()
+	defer func() { s.cache.forget(); s.keys.changed() }()
 	if c, ok := s.rdb.(*redis.ClusterClient); ok {
 		return s.fault(c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
 			return s.clearNode(ctx, node, keep)

@@ -42,6 +42,8 @@ type Store struct {
 	health  prober
 
 	cache     merchantCache
+	keys      keyCache
+	audit     auditor
 	live      liveClaims
 	lateWakes lateWakes
 	wakeless  atomic.Bool   // some shards do not say what is due; for the log
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		opts: o, log: o.Log, target: t, rdb: t.client(o.Dial), prefixes: prefixesOf(o.Prefix),
 		clock: newClock(), ready: make(chan struct{}), quit: make(chan struct{}),
-		presence: presence{self: newNodeName()},
+		presence: presence{self: newNodeName()}, audit: newAuditor(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	fatal := make(chan error, 1)

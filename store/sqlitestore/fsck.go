@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"paynotify/store"
 	"paynotify/store/packed"
 )
 
@@ -18,6 +19,8 @@ type Report struct {
 	Merchants     int      // looked at
 	Notifications int      // looked at
 	Attempts      int      // looked at
+	Keys          int      // API keys looked at
+	Audit         int      // entries of the audit log looked at
 	Integrity     []string // what SQLite's integrity_check says, at most 100 lines; empty when it says ok
 	Damaged       []string // records that are not what was written: notify_ids, or what is left of their names
 	DamagedTotal  int
@@ -26,8 +29,8 @@ type Report struct {
 // Sound reports whether nothing was found.
 func (r *Report) Sound() bool { return len(r.Integrity) == 0 && r.DamagedTotal == 0 }
 
-// Fsck checks a database that nobody serves: SQLite's integrity check, and the checksum of every merchant,
-// notification and attempt. It changes nothing. It fails with an InUseError when the database is served,
+// Fsck checks a database that nobody serves: SQLite's integrity check, the checksum of every merchant,
+// notification, attempt and API key, and the chain of the audit log. It changes nothing. It fails with an InUseError when the database is served,
 // with a NewerSchemaError, or when it cannot be read at all.
 func Fsck(path string) (rep Report, err error) {
 	if path, err = filepath.Abs(path); err != nil {
@@ -56,7 +59,7 @@ func Fsck(path string) (rep Report, err error) {
 	}
 	k := checker{c: c, rep: &rep, words: &words{}, names: map[int64]string{}}
 	for _, step := range []func() error{
-		k.integrity, k.dictionary, k.merchants, k.notifications, k.attempts, k.live,
+		k.integrity, k.dictionary, k.merchants, k.notifications, k.attempts, k.live, k.keys, k.audit,
 	} {
 		if err := step(); err != nil {
 			// What SQLite cannot even read is a finding, the last one.
@@ -171,4 +174,34 @@ func (k *checker) live() error {
 		}
 	})
 	return err
+}
+
+func (k *checker) keys() error {
+	rs := k.c.query(context.Background(), "SELECT id, data FROM keys")
+	for rs.next() {
+		k.rep.Keys++
+		if _, err := unpackKey(rs.text(0), rs.blob(1)); err != nil {
+			k.damaged("API key %s", rs.text(0))
+		}
+	}
+	return rs.close()
+}
+
+// audit follows the chain. It names every place where it breaks: behind it the chain goes on from what stands
+// there.
+func (k *checker) audit() error {
+	last := store.AuditEntry{}
+	rs := k.c.query(context.Background(), "SELECT "+auditColumns+" FROM audit ORDER BY seq")
+	for rs.next() {
+		k.rep.Audit++
+		e := scanAudit(rs)
+		switch {
+		case e.Seq != last.Seq+1:
+			k.damaged("the audit log between entries %d and %d", last.Seq, e.Seq)
+		case e.Sum != e.Chain(last.Sum):
+			k.damaged("audit entry %d: it is not what was written, or the one before it is not", e.Seq)
+		}
+		last = e
+	}
+	return rs.close()
 }

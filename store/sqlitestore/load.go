@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -115,7 +116,7 @@ func (w *writer) load() (err error) {
 	if err := w.words.load(w.c); err != nil {
 		return err
 	}
-	if err := w.loadSending(); err != nil {
+	if err := errors.Join(w.loadSending(), w.loadAudited()); err != nil {
 		return err
 	}
 	if err := w.loadLanes(); err != nil {

@@ -252,7 +252,9 @@ func (s *Store) Clear(ctx context.Context) error {
 		for _, text := range []string{
 			"DELETE FROM attempts", "DELETE FROM body", "DELETE FROM n", "DELETE FROM merchants",
 			"DELETE FROM said WHERE id > 1", "UPDATE live SET claims = x'', counters = x''",
-			"DELETE FROM meta WHERE key IN ('" + metaSending + "', '" + metaTokens + "', '" + metaMovedUpTo + "')",
+			"DELETE FROM keys", "DELETE FROM audit",
+			"DELETE FROM meta WHERE key IN ('" + metaSending + "', '" + metaTokens + "', '" + metaMovedUpTo + "') " +
+				"OR key GLOB '" + markPrefix + "*'",
 		} {
 			if err := w.c.run(text); err != nil {
 				return err
@@ -266,17 +268,21 @@ func (s *Store) Clear(ctx context.Context) error {
 		s.movedUpTo.Store(0)
 		s.pruned.Store(0)
 		s.cache.clear()
+		w.after = append(w.after, s.keys.clear)
 		return w.load() // which ends the transaction
 	})
 }
 
 // Metas returns all texts that SetMeta kept; see store.Mover.
-func (s *Store) Metas(ctx context.Context) (map[string]string, error) {
+func (s *Store) Metas(ctx context.Context) (map[string]string, error) { return s.metas(ctx, appPrefix) }
+
+// metas reads the texts of the table meta whose names begin so.
+func (s *Store) metas(ctx context.Context, prefix string) (map[string]string, error) {
 	all := make(map[string]string)
 	err := s.read(ctx, func(ctx context.Context, c *conn) error {
 		rs := c.query(ctx, "SELECT key, value FROM meta")
 		for rs.next() {
-			if name, ok := strings.CutPrefix(rs.text(0), appPrefix); ok && rs.text(1) != "" {
+			if name, ok := strings.CutPrefix(rs.text(0), prefix); ok && rs.text(1) != "" {
 				all[name] = rs.text(1)
 			}
 		}

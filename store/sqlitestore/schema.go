@@ -60,9 +60,28 @@ INSERT INTO said VALUES (1, 'acked', 'ack_exact');
 INSERT INTO live VALUES (1, x'', x'');
 `
 
+// access came with schema version 2: API keys, as JSON sealed with a checksum, and the audit log, in columns so
+// that whoever audits it reads it without us. Marks lie in meta.
+const access = `
+CREATE TABLE keys (id TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,            -- microsecond
+  actor TEXT NOT NULL,
+  source TEXT NOT NULL,
+  action TEXT NOT NULL,
+  object TEXT NOT NULL,
+  before TEXT NOT NULL,           -- JSON
+  after TEXT NOT NULL,            -- JSON
+  request TEXT NOT NULL,
+  result TEXT NOT NULL,
+  sum BLOB NOT NULL               -- see store.AuditEntry.Chain
+);
+`
+
 // migrations lead from a schema version to the next; the first one makes an empty file ours. Once released,
 // an entry never changes.
-var migrations = []string{schema}
+var migrations = []string{schema, access}
 
 // applicationID stands in the header of every database of ours ("payn").
 const applicationID = 0x7061796e

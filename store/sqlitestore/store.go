@@ -55,6 +55,7 @@ type Store struct {
 	cache    *merchantCache
 	fast     *statusBoard
 	breakers breakers
+	keys     keyBoard
 
 	ops     chan op       // settlements, claims and the rest
 	accepts chan op       // what is to be accepted; it may wait for those
@@ -143,7 +144,7 @@ func (s *Store) start(ctx context.Context) (err error) {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	if err := errors.Join(s.checkMarks(c), s.loadMoved(c)); err != nil {
+	if err := errors.Join(s.checkMarks(c), s.loadMoved(c), s.keys.load(s, c)); err != nil {
 		return err
 	}
 	if err := s.w.load(); err != nil {

@@ -49,6 +49,7 @@ type writer struct {
 	token    uint64
 	sending  store.Sending
 	counters counters
+	audited  store.AuditEntry // the last one of the audit log
 	lanes    map[string]*lane
 	byNum    map[int64]*lane
 	highest  int64 // number of a lane

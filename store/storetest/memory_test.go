@@ -33,6 +33,9 @@ type disk struct {
 	retryTurn map[string]int // claims of a lane since the last retry
 	settled   []store.Settled
 	switched  store.Sending
+	apiKeys   map[string]store.APIKey
+	log       []store.AuditEntry
+	marks     map[string]string
 	token     uint64
 	last      time.Time // the latest CreatedAt
 }
@@ -56,7 +59,8 @@ var _ store.Store = (*memory)(nil)
 func newDisk() *disk {
 	return &disk{
 		records: map[string]*record{}, keys: map[[2]string]string{}, merchants: map[string]store.Merchant{},
-		rates: map[string]bucket{}, retryTurn: map[string]int{},
+		rates: map[string]bucket{}, retryTurn: map[string]int{}, apiKeys: map[string]store.APIKey{},
+		marks: map[string]string{},
 	}
 }
 

@@ -34,7 +34,7 @@ var moveCases = []testCase{
 // RunMover checks that a store.Mover keeps its promises, also for notifications that another store made:
 // their notify_ids name any shard, and many have the same microsecond.
 func RunMover(t *testing.T, open func(t *testing.T) Harness) {
-	for _, c := range moveCases {
+	for _, c := range slices.Concat(moveCases, moveAccessCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, open(t))

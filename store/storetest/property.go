@@ -33,6 +33,9 @@ const (
 	progressWrong   = "notification is not what the state machine makes of its history"
 	interruptWrong  = "interrupted without a reason, or not as the state machine says"
 	keyWrong        = "idempotency key answered wrongly"
+	auditBroken     = "the audit log has a gap, or its chain is broken"
+	accessWrong     = "an API key is not what was made of it"
+	markWrong       = "a mark is not what was set"
 )
 
 // Properties checks the invariants over random interleavings of everything that can happen to a Store: accept

@@ -50,7 +50,7 @@ type testCase struct {
 func cases() []testCase {
 	return slices.Concat(acceptCases, wantCases, claimCases, limitCases, breakerCases, settleCases, lateCases,
 		readyCases, wakesCases, recoverCases, getCases, listCases, followCases, personCases, statsCases, pruneCases,
-		merchantCases, sendingCases, crashCases)
+		merchantCases, sendingCases, keyCases, auditCases, markCases, crashCases)
 }
 
 // Run checks every promise on a Store of its own, and then the properties (see Properties).
