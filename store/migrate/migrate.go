@@ -42,6 +42,9 @@ type Result struct {
 	Merchants     int
 	Deleted       int // names of merchants that were deleted and whose notifications are still there
 	Notifications int
+	Keys          int // API keys
+	Audit         int // entries of the audit log
+	Marks         int
 	Checksum      store.Checksum
 	Released      int // attempts that were under way when their process died, interrupted now
 }
@@ -62,7 +65,8 @@ type DifferError struct {
 // Error names the difference.
 func (e *DifferError) Error() string {
 	say := func(r Result) string {
-		return fmt.Sprintf("%d merchants, %d notifications, checksum %s", r.Merchants, r.Notifications, r.Checksum)
+		return fmt.Sprintf("%d merchants, %d notifications, %d API keys, %d audit entries, %d marks, checksum %s",
+			r.Merchants, r.Notifications, r.Keys, r.Audit, r.Marks, r.Checksum)
 	}
 	return "the source has " + say(e.Source) + "; the target has " + say(e.Target)
 }
@@ -84,7 +88,7 @@ func Run(ctx context.Context, from, to store.Mover, o Options) (Result, error) {
 	if m.result.Released, err = from.Release(ctx); err != nil {
 		return Result{}, fmt.Errorf("releasing claims of %s: %w", o.From, err)
 	}
-	for _, step := range []func(context.Context) error{m.copyAll, m.copyTexts, m.verify, m.end} {
+	for _, step := range []func(context.Context) error{m.copyAll, m.copyTexts, m.copyMarks, m.verify, m.end} {
 		if err := step(ctx); err != nil {
 			return Result{}, err
 		}
@@ -186,6 +190,9 @@ func (m *migration) mayFill(ctx context.Context, here, there map[string]string) 
 			Do:  "name an empty store with --to",
 		}
 	}
+	if err := m.nobodyActed(ctx); err != nil {
+		return false, err
+	}
 	for name, text := range there {
 		if !slices.Contains(marks, name) && !contained(text, here[name]) {
 			return false, &RefusedError{
@@ -195,6 +202,26 @@ func (m *migration) mayFill(ctx context.Context, here, there map[string]string) 
 		}
 	}
 	return false, nil
+}
+
+// nobodyActed refuses a target that has API keys or an audit log of its own: two logs cannot become one, and
+// none is thrown away unasked.
+func (m *migration) nobodyActed(ctx context.Context) error {
+	keys, err := m.to.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", m.To, err)
+	}
+	log, err := m.to.AuditLog(ctx, 0, 1)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", m.To, err)
+	}
+	if len(keys)+len(log) == 0 {
+		return nil
+	}
+	return &RefusedError{
+		Why: m.To + " was served before: it has API keys or an audit log of its own",
+		Do:  "name a new store with --to",
+	}
 }
 
 // marks are texts that are not moved.
@@ -227,69 +254,18 @@ func count(ctx context.Context, s store.Mover) (n int, err error) {
 	return n, err
 }
 
-// copyAll moves merchants and notifications, and sums up what the source has.
+// copyAll moves what there may be much of, and sums up what the source has.
 func (m *migration) copyAll(ctx context.Context) (err error) {
 	if m.total, err = count(ctx, m.from); err != nil {
 		return fmt.Errorf("reading %s: %w", m.From, err)
 	}
-	got, err := m.read(ctx, m.from, "moving",
-		func(ms []store.MovedMerchant) error { return m.wrote(m.to.ImportMerchants(ctx, ms)) },
-		func(ns []store.Moved) error { return m.wrote(m.to.Import(ctx, ns)) },
-	)
+	got, err := m.read(ctx, m.from, m.to, "moving")
 	if err != nil {
 		return fmt.Errorf("moving %s: %w", m.From, err)
 	}
 	got.Released = m.result.Released
 	m.result = got
 	return nil
-}
-
-func (m *migration) wrote(err error) error {
-	if err != nil {
-		return fmt.Errorf("into %s: %w", m.To, err)
-	}
-	return nil
-}
-
-// read walks over everything in a store, merchants first, and sums it up.
-func (m *migration) read(
-	ctx context.Context, s store.Mover, step string,
-	merchants func([]store.MovedMerchant) error, notifications func([]store.Moved) error,
-) (r Result, err error) {
-	for cursor, more := "", true; more; more = cursor != "" {
-		var ms []store.MovedMerchant
-		if ms, cursor, err = s.ExportMerchants(ctx, cursor, page); err != nil {
-			return r, err
-		}
-		for i := range ms {
-			if err := r.Checksum.AddMerchant(&ms[i]); err != nil {
-				return r, err
-			}
-			if ms[i].Deleted {
-				r.Deleted++
-			} else {
-				r.Merchants++
-			}
-		}
-		if err := merchants(ms); err != nil {
-			return r, err
-		}
-	}
-	for cursor, more := "", true; more; more = cursor != "" {
-		var ns []store.Moved
-		if ns, cursor, err = s.Export(ctx, cursor, page); err != nil {
-			return r, err
-		}
-		for i := range ns {
-			r.Checksum.Add(&ns[i])
-		}
-		r.Notifications += len(ns)
-		if err := notifications(ns); err != nil {
-			return r, err
-		}
-		m.Progress(Progress{Step: step, Done: r.Notifications, Total: m.total})
-	}
-	return r, nil
 }
 
 // copyTexts moves the switch and the texts. What the target has besides goes.
@@ -329,10 +305,36 @@ func (m *migration) copyTexts(ctx context.Context) error {
 	return nil
 }
 
+// copyMarks moves the marks of the engine. What the target has besides goes.
+func (m *migration) copyMarks(ctx context.Context) error {
+	here, err := m.from.Marks(ctx)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", m.From, err)
+	}
+	there, err := m.to.Marks(ctx)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", m.To, err)
+	}
+	for name := range there {
+		if _, ok := here[name]; !ok {
+			here[name] = ""
+		}
+	}
+	for name, text := range here {
+		done, err := m.to.SetMark(ctx, name, there[name], text)
+		if err == nil && !done {
+			err = errors.New("somebody else sets it")
+		}
+		if err != nil {
+			return fmt.Errorf("moving mark %s into %s: %w", name, m.To, err)
+		}
+	}
+	return nil
+}
+
 // verify reads the target again. When it differs, the source forgets the run: the next one starts over.
 func (m *migration) verify(ctx context.Context) error {
-	got, err := m.read(ctx, m.to, "verifying",
-		func([]store.MovedMerchant) error { return nil }, func([]store.Moved) error { return nil })
+	got, err := m.read(ctx, m.to, nil, "verifying")
 	if err != nil {
 		return fmt.Errorf("verifying %s: %w", m.To, err)
 	}

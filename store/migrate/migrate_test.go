@@ -129,6 +129,7 @@ func fill(t *testing.T, p place, n int) []store.Moved {
 		must(t, s.SetMeta(ctx, "key_check", "abc"))
 		sending := store.Sending{Paused: true, Reason: "maintenance", Since: time.UnixMicro(7).UTC()}
 		must(t, s.SetSending(ctx, sending))
+		fillAccess(t, s, n)
 	})
 	return items
 }
@@ -174,8 +175,14 @@ func TestThereAndBack(t *testing.T) {
 		ctx := context.Background()
 		items := fill(t, from, 40)
 		ms, _ := content(t, from)
+		acts := accessOf(t, from)
 		r, err := run(t, from, to, migrate.Options{})
 		must(t, err)
+		if r.Keys != len(acts.Keys) || r.Audit != len(acts.Log) || r.Marks != len(acts.Marks) {
+			t.Fatalf("moved %+v, want %d keys, %d audit entries, %d marks", r, len(acts.Keys), len(acts.Log),
+				len(acts.Marks))
+		}
+		sameAccess(t, acts, accessOf(t, to))
 		if r.Merchants != len(ms)-1 || r.Deleted != 1 || r.Notifications != len(items) {
 			t.Fatalf("moved %+v, want %d merchants and %d notifications", r, len(ms), len(items))
 		}
@@ -203,7 +210,9 @@ func TestThereAndBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			must(t, s.DeleteMerchant(ctx, lonely(t, s)))
+			act(t, s)
 		})
+		acts = accessOf(t, to)
 		wantMs, want := content2(t, to)
 		if r, err = run(t, to, from, migrate.Options{}); err != nil {
 			t.Fatal(err)
@@ -217,6 +226,7 @@ func TestThereAndBack(t *testing.T) {
 			t.Fatalf("merchants after the way back (-there +here):\n%s", d)
 		}
 		same(t, want, got)
+		sameAccess(t, acts, accessOf(t, from))
 		from.use(t, false, func(s store.Mover) {
 			if text, err := s.Meta(ctx, "key_check"); text != "abc\ndef" {
 				t.Fatalf("key_check %q, %v", text, err)

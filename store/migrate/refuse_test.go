@@ -30,6 +30,12 @@ func TestRefuses(t *testing.T) {
 	to.use(t, true, func(s store.Mover) { must(t, s.SetMeta(context.Background(), "key_check", "other")) })
 	refused(from, to, "a target with another master key")
 	to.use(t, true, func(s store.Mover) { must(t, s.SetMeta(context.Background(), "key_check", "abc")) })
+	acted := sqlitePlace(t)
+	acted.use(t, false, func(s store.Mover) {
+		_, err := s.Audit(context.Background(), store.AuditEntry{Actor: "system", Action: "start"})
+		must(t, err)
+	})
+	refused(from, acted, "a target with an audit log of its own")
 	interrupted(t, from, to, 0)
 	refused(other, to, "a target that is filled from elsewhere")
 	refused(to, sqlitePlace(t), "a source that is only partly filled")
