@@ -30,6 +30,25 @@ func TestChecksumCoversEveryField(t *testing.T) {
 	})
 }
 
+func TestChecksumCoversAccess(t *testing.T) {
+	k, e := store.APIKey{}, store.AuditEntry{}
+	check := func(v reflect.Value, name string, sum func(c *store.Checksum)) {
+		var before store.Checksum
+		sum(&before)
+		each(t, v, name, func(path string) {
+			var after store.Checksum
+			if sum(&after); after == before {
+				t.Errorf("the checksum does not change with %s", path)
+			}
+		})
+	}
+	check(reflect.ValueOf(&k).Elem(), "APIKey", func(c *store.Checksum) { c.AddKey(&k) })
+	check(reflect.ValueOf(&e).Elem(), "AuditEntry", func(c *store.Checksum) { c.AddAudit(&e) })
+	name, value := "n", "v"
+	check(reflect.ValueOf(&name).Elem(), "mark's name", func(c *store.Checksum) { c.AddMark(name, value) })
+	check(reflect.ValueOf(&value).Elem(), "mark's value", func(c *store.Checksum) { c.AddMark(name, value) })
+}
+
 func sum(m *store.Moved) (c store.Checksum) {
 	c.Add(m)
 	return c
@@ -57,6 +76,8 @@ func each(t *testing.T, v reflect.Value, path string, check func(path string)) {
 		*x = json.RawMessage(`{"a":1}`)
 	case *[]byte:
 		*x = []byte{0}
+	case *[32]byte:
+		x[31] = 1
 	default:
 		switch v.Kind() {
 		case reflect.String:

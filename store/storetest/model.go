@@ -24,6 +24,8 @@ type model struct {
 	keys  map[string]*facts // by lane and key
 	given map[uint64]bool   // tokens
 	off   bool              // the switch
+
+	access accessFacts
 }
 
 type laneFacts struct {
@@ -49,7 +51,7 @@ type facts struct {
 func newModel(rt *rapid.T, h Harness) *model {
 	m := &model{
 		e: newEnv(rt, h), rt: rt, lanes: map[string]*laneFacts{}, byID: map[string]*facts{},
-		keys: map[string]*facts{}, given: map[uint64]bool{},
+		keys: map[string]*facts{}, given: map[uint64]bool{}, access: newAccessFacts(),
 	}
 	for _, name := range []string{"m1", "m2", "m3"} {
 		l := &laneFacts{
@@ -398,6 +400,7 @@ func (m *model) restart(open func() store.Store) {
 	for _, f := range m.facts {
 		f.crashed = true // what that means for a live claim is the backend's business
 	}
+	m.checkAccess()
 }
 
 // drain makes every lane open and works as a dispatcher does until nothing is owed.

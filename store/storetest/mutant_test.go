@@ -34,6 +34,8 @@ type bug struct {
 	afterSettle func(m *memory, r *record, s store.Settlement)
 	afterResend func(r *record)
 	afterOpen   func(m *memory)
+	afterAudit  func(m *memory, e *store.AuditEntry)
+	setMark     func(m *memory, name string, was *string)
 }
 
 func (x *mutant) Accept(
@@ -106,6 +108,25 @@ func (x *mutant) Resend(
 		x.bug.afterResend(x.records[id])
 	}
 	return n, err
+}
+
+func (x *mutant) Audit(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
+	x.serial.Lock()
+	defer x.serial.Unlock()
+	out, err := x.memory.Audit(ctx, e)
+	if x.bug.afterAudit != nil && err == nil {
+		x.bug.afterAudit(x.memory, &out)
+	}
+	return out, err
+}
+
+func (x *mutant) SetMark(ctx context.Context, name, was, value string) (bool, error) {
+	x.serial.Lock()
+	defer x.serial.Unlock()
+	if x.bug.setMark != nil {
+		x.bug.setMark(x.memory, name, &was)
+	}
+	return x.memory.SetMark(ctx, name, was, value)
 }
 
 // changed lets the merchant of a lane be another one for a while.
@@ -307,6 +328,25 @@ var mutants = []struct {
 		return func() {}
 	}}},
 	{"forgets keys in a crash", keyWrong, bug{afterOpen: func(m *memory) { clear(m.keys) }}},
+	{"leaves a gap in the audit log", auditBroken, bug{afterAudit: func(m *memory, e *store.AuditEntry) {
+		if last := &m.log[len(m.log)-1]; last.Seq == 3 { // chained all the same
+			last.Seq = 4
+			last.Sum = last.Chain(m.log[1].Sum)
+			*e = *last
+		}
+	}}},
+	{"loses the last audit entry in a crash", auditBroken, bug{afterOpen: func(m *memory) {
+		m.log = m.log[:max(0, len(m.log)-1)]
+	}}},
+	{"a revoked key comes back with a crash", accessWrong, bug{afterOpen: func(m *memory) {
+		for id, k := range m.apiKeys {
+			k.RevokedAt = time.Time{}
+			m.apiKeys[id] = k
+		}
+	}}},
+	{"sets a mark whatever it was", markWrong, bug{setMark: func(m *memory, name string, was *string) {
+		*was = m.marks[name]
+	}}},
 }
 
 // recorder is a test that may fail.

@@ -40,7 +40,7 @@ const (
 
 // Properties checks the invariants over random interleavings of everything that can happen to a Store: accept
 // (wanted or not, with keys or without), claim, settle (acknowledged, refused, uncharged, late), time, lost
-// leases, crashes, restarts, resends, cancels, pauses and the switch. Each history ends with a drain that
+// leases, crashes, restarts, resends, cancels, pauses, the switch, keys, audit and marks. Each history ends with a drain that
 // proves that whatever is owed becomes claimable.
 func Properties(t *testing.T, open func(t *testing.T) Harness) {
 	started, failed := time.Now(), false
@@ -72,6 +72,7 @@ func history(rt *rapid.T, h Harness) {
 		"cancel":  m.cancel,
 		"pause":   m.pause,
 		"switch":  m.turnSwitch,
+		"act":     m.act,
 		"crash":   m.crash,
 		"reopen":  m.reopen,
 	})
