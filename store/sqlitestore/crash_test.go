@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,8 +52,8 @@ func childOpen(path string) *Store {
 	return s
 }
 
-// childLoad accepts and settles for as long as it lives, and says on stdout what was acknowledged: "a ID"
-// for accepted, "s ID" for settled as spent.
+// childLoad accepts, settles and audits for as long as it lives, and says on stdout what was acknowledged:
+// "a ID" for accepted, "s ID" for settled as spent, "u SEQ" for audited.
 func childLoad(path string) int {
 	s := childOpen(path)
 	ctx := context.Background()
@@ -76,6 +77,9 @@ func childLoad(path string) int {
 				}
 				say("a", as[0].NotifyID)
 				say("a", as[1].NotifyID)
+				if e, err := s.Audit(ctx, store.AuditEntry{Action: "load", Object: as[0].NotifyID}); err == nil {
+					say("u", strconv.FormatInt(e.Seq, 10))
+				}
 				claims := []store.Claim{}
 				if as[0].Claim != nil {
 					claims = append(claims, *as[0].Claim)
@@ -103,6 +107,7 @@ func childLoad(path string) int {
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kill.db")
 	accepted, spent := map[string]bool{}, map[string]bool{}
+	audited := int64(0)
 	for round := range 5 {
 		c := child(t, "load", path)
 		pipe, err := c.StdoutPipe()
@@ -115,6 +120,11 @@ func TestKill(t *testing.T) {
 		lines := bufio.NewScanner(pipe)
 		for n := 0; lines.Scan(); n++ {
 			what, id, _ := strings.Cut(lines.Text(), " ")
+			if seq, err := strconv.ParseInt(id, 10, 64); what == "u" && err == nil {
+				audited = max(audited, seq) // of a line that was cut a smaller one
+				n--
+				continue
+			}
 			if len(id) != store.NotifyIDChars {
 				continue // the last line, cut
 			}
@@ -130,6 +140,14 @@ func TestKill(t *testing.T) {
 		}
 		_ = c.Wait()
 		checkAfterKill(t, path, accepted, spent)
+	}
+	s := open(t, Options{Path: path})
+	log, err := s.AuditLog(context.Background(), 0, 1_000_000)
+	if at, ok := store.VerifyChain([32]byte{}, log); !ok || int64(len(log)) < audited || audited == 0 || err != nil {
+		t.Fatalf("%d audit entries, acknowledged up to %d, broken at %d, %v", len(log), audited, at, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 	if len(spent) == 0 {
 		t.Fatal("the child settled nothing")

@@ -44,6 +44,9 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, Options{Path: filepath.Join(dir, "full.db")})
+	if _, err := s.CreateKey(ctx, store.APIKey{ID: "key00000"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.CreateMerchant(ctx, store.Merchant{MchID: "m1", MaxInflight: 500}); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +80,7 @@ func TestFullDisk(t *testing.T) {
 	if w, err := s.Wakes(ctx, 10); err != nil || len(w.Lanes) != 0 || !w.Next.After(w.Now) {
 		t.Fatalf("Wakes on a full disk: %+v, %v", w, err)
 	}
+	accessWhenFull(t, s)
 	s.probeNow() // still full
 	_, err = s.Accept(ctx, []store.Incoming{benchItem("m1", false)}, time.Hour)
 	if !errors.Is(err, store.ErrFull) {
@@ -93,6 +97,9 @@ func TestFullDisk(t *testing.T) {
 	if st, err := os.Stat(s.w.reservePath()); err != nil || st.Size() != reserveBytes {
 		t.Fatalf("the reserve was not built again: %v", err)
 	}
+	if e, err := s.Audit(ctx, store.AuditEntry{Action: "a"}); err != nil || e.Seq != 1 {
+		t.Fatalf("Audit with space again: entry %d, %v", e.Seq, err)
+	}
 	accepted = append(accepted, as[0].NotifyID)
 	for _, id := range accepted {
 		if _, _, err := s.Get(ctx, id); err != nil {
@@ -105,6 +112,27 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	soundWith(t, s, len(accepted))
+}
+
+// accessWhenFull wants that nothing new is kept of access either, and that what must go on goes on.
+func accessWhenFull(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := context.Background()
+	if _, err := s.CreateKey(ctx, store.APIKey{ID: "key00001"}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("CreateKey on a full disk: %v, want ErrFull", err)
+	}
+	if _, err := s.Audit(ctx, store.AuditEntry{Action: "a"}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Audit on a full disk: %v, want ErrFull", err)
+	}
+	if _, err := s.RevokeKey(ctx, "key00000"); err != nil {
+		t.Errorf("RevokeKey on a full disk: %v", err)
+	}
+	if k, err := s.Key(ctx, "key00000"); err != nil || k.RevokedAt.IsZero() {
+		t.Errorf("revoked on a full disk: at %v, %v", k.RevokedAt, err)
+	}
+	if done, err := s.SetMark(ctx, "callback", "", "1"); !done || err != nil {
+		t.Errorf("SetMark on a full disk: %v, %v", done, err)
+	}
 }
 
 // soundWith wants a store to count so many notifications, and its file to be sound. It closes the store.
