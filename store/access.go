@@ -29,8 +29,8 @@ var (
 	ErrKeysMax = fmt.Errorf("there are %d API keys, and none of them is revoked: revoke one", KeysMax)
 )
 
-// APIKey is the right to use the API, as far as it is kept: nothing of it opens a door. Values handed out by a
-// Store are shared: treat Digest as read-only.
+// APIKey is the right to use the API, as far as it is kept: nothing of it opens a door. Values handed out by
+// a Store are shared: treat Digest as read-only.
 type APIKey struct {
 	ID        string    // 8 characters of [0-9a-z], public
 	Name      string    // what people call it
@@ -97,8 +97,9 @@ type AuditEntry struct {
 	Sum       [32]byte // see Chain
 }
 
-// Ready is the entry in the form in which it is kept and shown: texts are UTF-8, Before and After compact JSON
-// as encoding/json writes it. It fails when one of them is no JSON, or when all is larger than AuditBytesMax.
+// Ready is the entry in the form in which it is kept and shown: texts are UTF-8, Before and After compact
+// JSON as encoding/json writes it. It fails when one of them is no JSON, or when all is larger than
+// AuditBytesMax.
 func (e AuditEntry) Ready() (AuditEntry, error) {
 	size := 0
 	for _, text := range []*string{&e.Actor, &e.Source, &e.Action, &e.Object, &e.RequestID, &e.Result} {
@@ -128,8 +129,8 @@ func compact(text json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(text)
 }
 
-// StoredJSON is a text that was stored as JSON, also when somebody has spoilt it: then it is shown as a string,
-// and the chain breaks there.
+// StoredJSON is a text that was stored as JSON, also when somebody has spoilt it: then it is shown as a
+// string, and the chain breaks there.
 func StoredJSON(text string) json.RawMessage {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text)
@@ -139,8 +140,8 @@ func StoredJSON(text string) json.RawMessage {
 }
 
 // Follow is the entry as it stands in the log behind another one, of which Seq, At and Sum count; behind the
-// zero one it is the first. The clock of the log does not go back, unless by more than a second: then somebody
-// has set it, and it is believed.
+// zero one it is the first. The clock of the log does not go back, unless by more than a second: then
+// somebody has set it, and it is believed.
 func (e AuditEntry) Follow(last *AuditEntry, at time.Time) AuditEntry {
 	e.Seq, e.At = last.Seq+1, micros(at)
 	if back := last.At.Sub(e.At); back > 0 && back <= auditBackMax {
@@ -164,8 +165,8 @@ func (e AuditEntry) Follow(last *AuditEntry, at time.Time) AuditEntry {
 func (e AuditEntry) Chain(prev [32]byte) [32]byte {
 	b := make([]byte, 0, 512+len(e.Before)+len(e.After))
 	b = append(b, prev[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Seq))            //nolint:gosec // its bits
-	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMicro())) //nolint:gosec // its bits
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Seq)) //nolint:gosec // its bits
+	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMicro()))
 	text := func(v string) {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(v)))
 		b = append(b, v...)
@@ -187,9 +188,9 @@ func (e AuditEntry) Chain(prev [32]byte) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// VerifyChain checks entries that follow each other in the log; prev is the Sum of the one before the first of
-// them, zero at the log's beginning. When the chain is not whole it tells the first Seq at which the entry is
-// missing or is not what was written. It cannot know what should follow the last of them; see AuditEntry.
+// VerifyChain checks entries that follow each other in the log; prev is the Sum of the one before the first
+// of them, zero at the log's beginning. When the chain is not whole it tells the first Seq at which the entry
+// is missing or is not what was written. It cannot know what should follow the last of them; see AuditEntry.
 func VerifyChain(prev [32]byte, entries []AuditEntry) (at int64, ok bool) {
 	if len(entries) == 0 {
 		return 0, true

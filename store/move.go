@@ -33,8 +33,8 @@ type MovedMerchant struct {
 }
 
 // Mover is a Store whose whole content can be read out and put in, while nobody serves it. Package migrate
-// says in which order. What is not moved: the cursors of Attempts (one that is kept in a mark means nothing in
-// another store), tokens of lanes, tokens of claims.
+// says in which order. What is not moved: the cursors of Attempts (one that is kept in a mark means nothing
+// in another store), tokens of lanes, tokens of claims.
 type Mover interface {
 	Store
 

@@ -7,8 +7,8 @@ import (
 	"paynotify/store"
 )
 
-// read walks over everything in a store, merchants first, sums it up, and puts it into another one, unless that
-// is nil.
+// read walks over everything in a store, merchants first, sums it up, and puts it into another one, unless
+// that is nil.
 func (m *migration) read(ctx context.Context, s, into store.Mover, step string) (r Result, err error) {
 	for _, part := range []func(context.Context, store.Mover, store.Mover, *Result) error{
 		m.readMerchants, m.readKeys, m.readAudit,

@@ -33,11 +33,12 @@ const (
 	fieldFull // the hash has as many as it may
 )
 
-// setField makes the change. Like what is accepted it counts only when enough replicas have it: a key that was
-// revoked is not to come back with a failover.
+// setField makes the change. Like what is accepted it counts only when enough replicas have it: a key that
+// was revoked is not to come back with a failover.
 func (s *Store) setField(ctx context.Context, f field) (int64, error) {
 	reply, err := s.run(ctx, call{
-		script: fieldScript, args: []any{f.hash, f.name, f.was, f.value, f.most, f.goes}, wait: true, grows: f.grows,
+		script: fieldScript, args: []any{f.hash, f.name, f.was, f.value, f.most, f.goes},
+		wait: true, grows: f.grows,
 	})
 	switch {
 	case err != nil:

@@ -14,6 +14,9 @@ import (
 
 // The audit log is one stream for all processes; an entry's ID is its Seq, and -0. What an entry must be
 // depends on the one before it, and Go computes it: a script appends it if that one is still the last.
+//
+// The stream is never trimmed: who audits wants at least twelve months (PCI DSS 10.5.1), and a chain has no
+// end that could be cut off. An entry takes some 500 bytes of memory.
 
 var auditScript = newScript("audit")
 
@@ -87,7 +90,7 @@ func (s *Store) Audit(ctx context.Context, e store.AuditEntry) (store.AuditEntry
 			return next, nil
 		}
 	}
-	return store.AuditEntry{}, fmt.Errorf("%w: others append to the audit log all the time", store.ErrUnavailable)
+	return store.AuditEntry{}, fmt.Errorf("%w: others audit all the time", store.ErrUnavailable)
 }
 
 // appendAudit appends entries behind the last one that is known here. If that is not the last one, it learns

@@ -7,12 +7,12 @@ import (
 	"paynotify/store"
 )
 
-// keyFresh is how long an API key that was read is used without asking again, from when it was asked for: what
-// store.Store promises.
+// keyFresh is how long an API key that was read is used without asking again, from when it was asked for:
+// what store.Store promises.
 const keyFresh = 100 * time.Millisecond
 
-// keysCached bounds what is kept, about 300 bytes each, also of IDs that nobody knows; then all are forgotten,
-// and read again as they are needed.
+// keysCached bounds what is kept, about 300 bytes each, also of IDs that nobody knows; then all are
+// forgotten, and read again as they are needed.
 const keysCached = 16384
 
 // keyCache keeps what is known of API keys for keyFresh. The zero value is empty.

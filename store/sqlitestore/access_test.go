@@ -18,8 +18,8 @@ import (
 	"paynotify/store"
 )
 
-// schema1 unpacks a database of schema version 1, which the version before keys, audit log and marks has made:
-// one merchant, one notification spent, two pending, one of them claimed when it was closed.
+// schema1 unpacks a database of schema version 1, which the version before keys, audit log and marks has
+// made: one merchant, one notification spent, two pending, one of them claimed when it was closed.
 func schema1(t *testing.T) string {
 	t.Helper()
 	f, err := os.Open("testdata/schema1.db.gz")
@@ -92,7 +92,8 @@ func act(t *testing.T, s *Store) {
 	}
 	for _, action := range []string{"key.create", "key.revoke", "merchant.create"} {
 		_, err := s.Audit(ctx, store.AuditEntry{
-			Actor: "admin", Action: action, Object: "key/" + id, After: json.RawMessage(`{"name":"till"}`), Result: "ok",
+			Actor: "admin", Action: action, Object: "key/" + id, After: json.RawMessage(`{"name":"till"}`),
+			Result: "ok",
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -122,6 +123,40 @@ func sql(t *testing.T, path, text string) {
 	}
 }
 
+// tamperings are what somebody who can write the file may do, and what comes of it.
+var tamperings = []struct {
+	text   string
+	want   []string // what fsck names
+	breaks int64    // where the chain does; 0 = nowhere
+}{
+	{"UPDATE audit SET at = at", nil, 0},
+	{"UPDATE audit SET actor = 'nobody' WHERE seq = 3", []string{"audit entry 3:"}, 3},
+	{"UPDATE audit SET after = '{\"name\":\"tilt\"}' WHERE seq = 6", []string{"audit entry 6:"}, 6},
+	{"UPDATE audit SET after = 'no JSON' WHERE seq = 6", []string{"audit entry 6:"}, 6},
+	{"UPDATE audit SET before = x'00ff' WHERE seq = 1", []string{"audit entry 1:"}, 1},
+	{"UPDATE audit SET at = at + 1 WHERE seq = 2", []string{"audit entry 2:"}, 2},
+	{
+		"UPDATE audit SET sum = x'0102' WHERE seq = 2",
+		[]string{"audit entry 2:", "audit entry 3:"},
+		2,
+	},
+	{"DELETE FROM audit WHERE seq = 4", []string{"the audit log between entries 3 and 5"}, 4},
+	{"DELETE FROM audit WHERE seq < 3", []string{"the audit log between entries 0 and 3"}, 1},
+	{
+		"UPDATE audit SET seq = 9 WHERE seq = 6",
+		[]string{"the audit log between entries 5 and 9"},
+		6,
+	},
+	{"DELETE FROM audit WHERE seq > 4", nil, 0}, // nobody can see that
+	{
+		"UPDATE keys SET data = CAST(replace(data, 'till', 'tilt') AS BLOB) WHERE id = 'key00000'",
+		[]string{"API key key00000"},
+		0,
+	},
+	{"UPDATE keys SET id = 'admin' WHERE id = 'key00000'", []string{"API key admin"}, 0},
+	{"UPDATE keys SET data = x''", []string{"API key key00000", "API key key00001"}, 0},
+}
+
 // Whoever changes the audit log or a key in the file is found out by fsck, which names the place; the server
 // goes on, and a key that is not what was written opens nothing.
 func TestTampered(t *testing.T) {
@@ -137,42 +172,15 @@ func TestTampered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		text   string
-		want   []string // what fsck names
-		breaks int64    // where the chain does; 0 = nowhere
-	}{
-		{"UPDATE audit SET at = at", nil, 0},
-		{"UPDATE audit SET actor = 'nobody' WHERE seq = 3", []string{"audit entry 3:"}, 3},
-		{"UPDATE audit SET after = '{\"name\":\"tilt\"}' WHERE seq = 6", []string{"audit entry 6:"}, 6},
-		{"UPDATE audit SET after = 'no JSON' WHERE seq = 6", []string{"audit entry 6:"}, 6},
-		{"UPDATE audit SET before = x'00ff' WHERE seq = 1", []string{"audit entry 1:"}, 1},
-		{"UPDATE audit SET at = at + 1 WHERE seq = 2", []string{"audit entry 2:"}, 2},
-		{
-			"UPDATE audit SET sum = x'0102' WHERE seq = 2",
-			[]string{"audit entry 2:", "audit entry 3:"}, 2,
-		},
-		{"DELETE FROM audit WHERE seq = 4", []string{"the audit log between entries 3 and 5"}, 4},
-		{"DELETE FROM audit WHERE seq < 3", []string{"the audit log between entries 0 and 3"}, 1},
-		{
-			"UPDATE audit SET seq = 9 WHERE seq = 6",
-			[]string{"the audit log between entries 5 and 9"}, 6,
-		},
-		{"DELETE FROM audit WHERE seq > 4", nil, 0}, // nobody can see that
-		{
-			"UPDATE keys SET data = CAST(replace(data, 'till', 'tilt') AS BLOB) WHERE id = 'key00000'",
-			[]string{"API key key00000"}, 0,
-		},
-		{"UPDATE keys SET id = 'admin' WHERE id = 'key00000'", []string{"API key admin"}, 0},
-		{"UPDATE keys SET data = x''", []string{"API key key00000", "API key key00001"}, 0},
-	} {
+	for _, c := range tamperings {
 		path := filepath.Join(t.TempDir(), "tampered.db")
 		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		sql(t, path, c.text)
 		rep, err := Fsck(path)
-		if err != nil || len(rep.Damaged) != len(c.want) || rep.DamagedTotal != len(c.want) || len(rep.Integrity) > 0 {
+		n := len(c.want)
+		if err != nil || len(rep.Damaged) != n || rep.DamagedTotal != n || len(rep.Integrity) > 0 {
 			t.Errorf("%s: fsck finds %+v, %v", c.text, rep, err)
 			continue
 		}

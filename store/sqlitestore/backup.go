@@ -22,8 +22,8 @@ const (
 
 // Backup writes a consistent copy of the database to w while the store works; see store.Backuper. The copy
 // is first made beside the database, which needs as much free space, and is marked: a store opened on it has
-// sending paused, because nobody knows what was sent after the copy was made. API keys are in it as they were:
-// one that was revoked later is live again in a store that is opened on the copy.
+// sending paused, because nobody knows what was sent after the copy was made. API keys are in it as they
+// were: one that was revoked later is live again in a store that is opened on the copy.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (err error) {
 	if isClosed(s.quit) || isClosed(s.failed) {
 		return s.fatalError()

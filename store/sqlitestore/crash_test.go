@@ -143,7 +143,8 @@ func TestKill(t *testing.T) {
 	}
 	s := open(t, Options{Path: path})
 	log, err := s.AuditLog(context.Background(), 0, 1_000_000)
-	if at, ok := store.VerifyChain([32]byte{}, log); !ok || int64(len(log)) < audited || audited == 0 || err != nil {
+	at, ok := store.VerifyChain([32]byte{}, log)
+	if !ok || int64(len(log)) < audited || audited == 0 || err != nil {
 		t.Fatalf("%d audit entries, acknowledged up to %d, broken at %d, %v", len(log), audited, at, err)
 	}
 	if err := s.Close(); err != nil {

@@ -30,8 +30,8 @@ type Report struct {
 func (r *Report) Sound() bool { return len(r.Integrity) == 0 && r.DamagedTotal == 0 }
 
 // Fsck checks a database that nobody serves: SQLite's integrity check, the checksum of every merchant,
-// notification, attempt and API key, and the chain of the audit log. It changes nothing. It fails with an InUseError when the database is served,
-// with a NewerSchemaError, or when it cannot be read at all.
+// notification, attempt and API key, and the chain of the audit log. It changes nothing. It fails with an
+// InUseError when the database is served, with a NewerSchemaError, or when it cannot be read at all.
 func Fsck(path string) (rep Report, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return rep, err

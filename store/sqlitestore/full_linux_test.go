@@ -44,15 +44,13 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, Options{Path: filepath.Join(dir, "full.db")})
-	if _, err := s.CreateKey(ctx, store.APIKey{ID: "key00000"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.CreateMerchant(ctx, store.Merchant{MchID: "m1", MaxInflight: 500}); err != nil {
+	_, keyErr := s.CreateKey(ctx, store.APIKey{ID: "key00000"})
+	_, err := s.CreateMerchant(ctx, store.Merchant{MchID: "m1", MaxInflight: 500})
+	if err := errors.Join(keyErr, err); err != nil {
 		t.Fatal(err)
 	}
 	var accepted []string
 	var claims []store.Claim
-	var err error
 	for err == nil {
 		var as []store.Accepted
 		as, err = s.Accept(ctx, []store.Incoming{benchItem("m1", true), benchItem("m1", true)}, time.Hour)
@@ -66,9 +64,7 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(err, store.ErrFull) || !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("Accept on a full disk after %d: %v, want ErrFull", len(accepted), err)
 	}
-	if h := s.Health(ctx); !errors.Is(h.Err, store.ErrFull) {
-		t.Fatalf("Health on a full disk: %v", h.Err)
-	}
+	accessWhenFull(t, s)
 	if _, err := s.Claim(ctx, "m1", 1, time.Hour); !errors.Is(err, store.ErrFull) {
 		t.Fatalf("Claim on a full disk: %v, want ErrFull", err)
 	}
@@ -80,7 +76,6 @@ func TestFullDisk(t *testing.T) {
 	if w, err := s.Wakes(ctx, 10); err != nil || len(w.Lanes) != 0 || !w.Next.After(w.Now) {
 		t.Fatalf("Wakes on a full disk: %+v, %v", w, err)
 	}
-	accessWhenFull(t, s)
 	s.probeNow() // still full
 	_, err = s.Accept(ctx, []store.Incoming{benchItem("m1", false)}, time.Hour)
 	if !errors.Is(err, store.ErrFull) {
@@ -91,14 +86,12 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.probeNow()
 	as, err := s.Accept(ctx, []store.Incoming{benchItem("m1", false)}, time.Hour)
-	if err != nil || s.Health(ctx).Err != nil {
-		t.Fatalf("with space again: %v, %v", err, s.Health(ctx).Err)
+	e, auditErr := s.Audit(ctx, store.AuditEntry{Action: "a"})
+	if err != nil || auditErr != nil || e.Seq != 1 || s.Health(ctx).Err != nil {
+		t.Fatalf("with space again: %v, audit entry %d, %v, %v", err, e.Seq, auditErr, s.Health(ctx).Err)
 	}
 	if st, err := os.Stat(s.w.reservePath()); err != nil || st.Size() != reserveBytes {
 		t.Fatalf("the reserve was not built again: %v", err)
-	}
-	if e, err := s.Audit(ctx, store.AuditEntry{Action: "a"}); err != nil || e.Seq != 1 {
-		t.Fatalf("Audit with space again: entry %d, %v", e.Seq, err)
 	}
 	accepted = append(accepted, as[0].NotifyID)
 	for _, id := range accepted {
@@ -114,10 +107,14 @@ func TestFullDisk(t *testing.T) {
 	soundWith(t, s, len(accepted))
 }
 
-// accessWhenFull wants that nothing new is kept of access either, and that what must go on goes on.
+// accessWhenFull wants a store on a full disk to say so, to keep nothing new of access either, and to let go
+// on what must.
 func accessWhenFull(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.Background()
+	if h := s.Health(ctx); !errors.Is(h.Err, store.ErrFull) {
+		t.Fatalf("Health on a full disk: %v", h.Err)
+	}
 	if _, err := s.CreateKey(ctx, store.APIKey{ID: "key00001"}); !errors.Is(err, store.ErrFull) {
 		t.Errorf("CreateKey on a full disk: %v, want ErrFull", err)
 	}

@@ -10,8 +10,8 @@ import (
 	"paynotify/store/packed"
 )
 
-// API keys lie in memory, all of them: every request asks for one. The writer tells what it has committed, and
-// nobody else writes, so what is in memory is what is on disk.
+// API keys lie in memory, all of them: every request asks for one. The writer tells what it has committed,
+// and nobody else writes, so what is in memory is what is on disk.
 
 // keyBoard is what everybody may know of API keys without asking the writer.
 type keyBoard struct {
@@ -115,7 +115,8 @@ func (w *writer) writeKey(k store.APIKey, forgotten string) error {
 			return err
 		}
 	}
-	err = w.c.do("INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data", k.ID, data)
+	err = w.c.do("INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data", k.ID,
+		data)
 	if err != nil {
 		return err
 	}

@@ -60,8 +60,8 @@ INSERT INTO said VALUES (1, 'acked', 'ack_exact');
 INSERT INTO live VALUES (1, x'', x'');
 `
 
-// access came with schema version 2: API keys, as JSON sealed with a checksum, and the audit log, in columns so
-// that whoever audits it reads it without us. Marks lie in meta.
+// access came with schema version 2: API keys, as JSON sealed with a checksum, and the audit log, in columns
+// so that whoever audits it reads it without us. Marks lie in meta.
 const access = `
 CREATE TABLE keys (id TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE audit (

@@ -10,8 +10,8 @@ import (
 	"paynotify/store"
 )
 
-// Audit appends an entry to the audit log, durably: Seq, At and Sum are the store's … whose entries follow each
-// other without a gap.
+// Audit appends an entry to the audit log, durably: Seq, At and Sum are the store's … whose entries follow
+// each other without a gap.
 var auditCases = []testCase{
 	{"Audit/keeps every field", auditKeeps},
 	{"Audit/what is not right", auditRefused},
@@ -183,7 +183,8 @@ func auditConcurrent(e *env) {
 	})
 	all := e.auditLog(50)
 	if len(said) != callers*each || len(all) != callers*each {
-		e.Fatalf("%d entries were appended as %d different ones, and the log has %d", callers*each, len(said), len(all))
+		e.Fatalf("%d entries were appended as %d different ones, and the log has %d", callers*each, len(said),
+			len(all))
 	}
 	for _, entry := range all {
 		e.diff("entry as it was answered", said[entry.Seq], entry)

@@ -186,7 +186,8 @@ func keyConcurrent(e *env) {
 		mu.Unlock()
 	})
 	if created != 1 || len(revoked) != 1 {
-		e.Fatalf("%d callers: created %d times, revoked at %d instants; want once each", callers, created, len(revoked))
+		e.Fatalf("%d callers: created %d times, revoked at %d instants; want once each", callers, created,
+			len(revoked))
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"paynotify/store"
 )
 
-// Mark returns a small text that the engine itself keeps under a name … SetMark sets a mark that is `was` until
-// then.
+// Mark returns a small text that the engine itself keeps under a name … SetMark sets a mark that is `was`
+// until then.
 var markCases = []testCase{
 	{"Marks/compare and set", markCompare},
 	{"Marks/survive", markSurvives},

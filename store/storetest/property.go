@@ -40,8 +40,8 @@ const (
 
 // Properties checks the invariants over random interleavings of everything that can happen to a Store: accept
 // (wanted or not, with keys or without), claim, settle (acknowledged, refused, uncharged, late), time, lost
-// leases, crashes, restarts, resends, cancels, pauses, the switch, keys, audit and marks. Each history ends with a drain that
-// proves that whatever is owed becomes claimable.
+// leases, crashes, restarts, resends, cancels, pauses, the switch, keys, audit and marks. Each history ends
+// with a drain that proves that whatever is owed becomes claimable.
 func Properties(t *testing.T, open func(t *testing.T) Harness) {
 	started, failed := time.Now(), false
 	rapid.Check(t, func(rt *rapid.T) {
