@@ -207,6 +207,10 @@ func (c *Checksum) Add(m *Moved) {
 		w.ints(int64(a.N), int64(a.Send), int64(a.Duration), int64(a.Status), int64(p.DNS), int64(p.Connect),
 			int64(p.TLS), int64(p.FirstByte), int64(p.Body))
 		w.times(a.ScheduledAt, a.StartedAt, a.NextAt)
+		if a.TLS != nil {
+			w.texts("tls", a.TLS.Version, a.TLS.Subject)
+			w.ints(a.TLS.NotAfter.Unix())
+		}
 	}
 	c.add(w.b)
 }

@@ -13,7 +13,7 @@ import (
 // TestChecksumCoversEveryField changes each field of everything that is moved: a field that the checksum
 // does not see could be lost by a migration without anybody noticing.
 func TestChecksumCoversEveryField(t *testing.T) {
-	m := store.Moved{Attempts: []store.MovedAttempt{{}, {}}}
+	m := store.Moved{Attempts: []store.MovedAttempt{{}, {Attempt: store.Attempt{TLS: &store.TLSInfo{}}}}}
 	whole := sum(&m)
 	each(t, reflect.ValueOf(&m).Elem(), "Moved", func(path string) {
 		if sum(&m) == whole {

@@ -11,6 +11,7 @@ import (
 const (
 	OutTradeNoCharsMax = 64        // Alipay's and WeChat's own limit
 	ReplyBytesKept     = 1 << 10   // of a reply, in the attempt; enough to see what a merchant printed
+	TLSSubjectBytesMax = 256       // of a certificate's subject, in the attempt; a server may send kilobytes
 	ParamsMax          = 200       // PHP's max_input_vars is 1000; real notifications carry about 40
 	BodyBytesMax       = 256 << 10 // of one accepted request
 )
@@ -124,6 +125,14 @@ type Attempt struct {
 	RemoteAddr    string // ip:port; empty without a connection
 	RequestSHA256 string // hex, of the body (for GET: of the request target); empty when nothing was built
 	Phases        Phases
+	TLS           *TLSInfo // nil where no server has shown a certificate; shared: read-only
+}
+
+// TLSInfo is what an attempt over TLS saw of the server.
+type TLSInfo struct {
+	Version  string    // "TLS 1.3"
+	Subject  string    // of the certificate, as a distinguished name; at most TLSSubjectBytesMax bytes
+	NotAfter time.Time // of the certificate, to the second; certificates without an end say the year 9999
 }
 
 // Phases says where the time of an attempt went; zero for a phase that did not happen.

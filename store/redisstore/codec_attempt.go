@@ -40,8 +40,18 @@ func (a *entry) pack(base int64) []byte {
 	for _, d := range [...]time.Duration{p.DNS, p.Connect, p.TLS, p.FirstByte, p.Body} {
 		w.Int(int64(d))
 	}
+	// What follows may be missing; each field stands behind its number.
+	if t := a.TLS; t != nil {
+		w.Byte(fieldTLS)
+		w.Text(t.Version)
+		w.Text(t.Subject[:min(len(t.Subject), store.TLSSubjectBytesMax)])
+		w.Int(t.NotAfter.Unix())
+	}
 	return lengthFirst(w.B)
 }
+
+// fieldTLS is the first field of an attempt that may be missing: records of older versions end before it.
+const fieldTLS = 1
 
 func readEntry(r *packed.Reader, base int64) (a entry) {
 	a.state = word(r, states)
@@ -60,6 +70,9 @@ func readEntry(r *packed.Reader, base int64) (a entry) {
 	p := &a.Phases
 	for _, d := range [...]*time.Duration{&p.DNS, &p.Connect, &p.TLS, &p.FirstByte, &p.Body} {
 		*d = time.Duration(r.Int())
+	}
+	if len(r.B) > 0 && r.Byte() == fieldTLS {
+		a.TLS = &store.TLSInfo{Version: r.Text(), Subject: r.Text(), NotAfter: time.Unix(r.Int(), 0).UTC()}
 	}
 	return a
 }

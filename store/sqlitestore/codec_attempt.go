@@ -48,8 +48,18 @@ func (a *record) pack(b []byte, nid int64, w *words) []byte {
 	for _, d := range [...]time.Duration{p.DNS, p.Connect, p.TLS, p.FirstByte, p.Body} {
 		e.Int(int64(d))
 	}
+	// What follows may be missing; each field stands behind its number.
+	if t := a.TLS; t != nil {
+		e.Byte(fieldTLS)
+		e.Text(t.Version)
+		e.Text(t.Subject[:min(len(t.Subject), store.TLSSubjectBytesMax)])
+		e.Int(t.NotAfter.Unix())
+	}
 	return packed.Seal(e.B)
 }
+
+// fieldTLS is the first field of an attempt that may be missing: records of older versions end before it.
+const fieldTLS = 1
 
 // unpackRecord reads attempts.data.
 func unpackRecord(b []byte, nid int64, w *words) (a record, err error) {
@@ -81,6 +91,9 @@ func unpackRecord(b []byte, nid int64, w *words) (a record, err error) {
 	p := &a.Phases
 	for _, t := range [...]*time.Duration{&p.DNS, &p.Connect, &p.TLS, &p.FirstByte, &p.Body} {
 		*t = time.Duration(d.Int())
+	}
+	if len(d.B) > 0 && d.Byte() == fieldTLS {
+		a.TLS = &store.TLSInfo{Version: d.Text(), Subject: d.Text(), NotAfter: time.Unix(d.Int(), 0).UTC()}
 	}
 	if d.Bad {
 		return a, errDamaged

@@ -43,6 +43,11 @@ func foreign(rng *rand.Rand, mch string, i int, at time.Time) store.Moved {
 		o.Attempt.Detail, o.Attempt.Status, o.Attempt.Reply = "detail", 500, []byte{0xff, 0, 'x'}
 		o.Attempt.RemoteAddr, o.Attempt.RequestSHA256 = "192.0.2.1:443", fmt.Sprintf("%064x", i)
 		o.Attempt.Phases = store.Phases{DNS: 1, Connect: 2, TLS: 3, FirstByte: 4, Body: 5}
+		if i%2 == 0 {
+			o.Attempt.TLS = &store.TLSInfo{
+				Version: "TLS 1.2", Subject: "CN=" + mch, NotAfter: at.Add(time.Hour).UTC().Truncate(time.Second),
+			}
+		}
 		if state == store.Pending {
 			o.NextAt = at.Add(time.Duration(rng.IntN(3000))*time.Second + 7)
 			o.PlannedAt = o.NextAt.Add(-time.Second)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"paynotify/store"
@@ -122,6 +123,10 @@ func settleFields(e *env) {
 		Phases: store.Phases{
 			DNS: 1 * time.Millisecond, Connect: 2 * time.Millisecond, TLS: 3 * time.Millisecond,
 			FirstByte: 4 * time.Millisecond, Body: 5 * time.Millisecond,
+		},
+		TLS: &store.TLSInfo{
+			Version: "TLS 1.3", Subject: strings.Repeat("ä", store.TLSSubjectBytesMax/2), // bytes, not characters
+			NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // beyond what 64 bits of nanoseconds hold
 		},
 	}
 	o.Streak = store.Streak{Reason: store.DNSFailure, Count: 7, Since: e.in(-time.Minute)}
