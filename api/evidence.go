@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -37,7 +38,7 @@ type EvidenceView struct {
 // EvidenceAttempt is an attempt with the request that was sent.
 type EvidenceAttempt struct {
 	AttemptView
-	Request        *RequestView `json:"request" doc:"Rebuilt; null unless it has the digest request_sha256"`
+	Request        *RequestView `json:"request"`
 	RequestMissing *string      `json:"request_missing" doc:"Why request is null"`
 	RequestNote    *string      `json:"request_note" doc:"What the digest does not prove of it; null when sure"`
 }
@@ -57,16 +58,13 @@ type RequestView struct {
 // HeaderLine is one header of a request.
 type HeaderLine struct {
 	Name  string `json:"name"`
-	Value string `json:"value"`
+	Value string `json:"value" doc:"•••• for the merchant's own headers, whose values are never shown"`
 }
 
-// TransformSchema says that request may be null, which no tag can say of an object.
+// TransformSchema says what may be null, which no tag can say of an object.
 func (EvidenceAttempt) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	request := s.Properties["request"]
-	s.Properties["request"] = &huma.Schema{
-		Description: request.Description, OneOf: []*huma.Schema{{Ref: request.Ref}, {Type: "null"}},
-	}
-	return s
+	orNull(s, "request", "Rebuilt; null unless it has the digest request_sha256")
+	return AttemptView{}.TransformSchema(nil, s)
 }
 
 type evidenceInput struct {
@@ -139,6 +137,8 @@ type rebuilder struct {
 	userAgent string
 	never     string // why nothing can be rebuilt
 
+	ownHeaders bool // the merchant's own headers are sent there
+
 	// Equal digests are equal bytes, built at the start of the first attempt that has them: the re-send after a
 	// stale connection repeats what was signed before it.
 	signedAt map[string]time.Time
@@ -180,6 +180,9 @@ func (r *rebuilder) open(s *Service) (never string) {
 	if refused != nil {
 		return "The rules of now refuse the notify_url (" + string(refused.Rule) + "). " + refused.Cure
 	}
+	own, _ := s.Rules.CheckURL(r.m.NotifyURL)
+	own = cmp.Or(own, &egress.Target{})
+	r.ownHeaders = profile.HeadersGoTo(r.m, own.Scheme, own.Host, target.Scheme, target.Host)
 	keys, err := profile.OpenKeys(prof, r.m, s.Ring.Open)
 	switch {
 	case err == nil:
@@ -236,6 +239,11 @@ func (r *rebuilder) build(digest string) (request *RequestView, missing string) 
 	req := egress.Request{Target: r.target, Query: msg.Query, Method: msg.Method}
 	for _, line := range msg.Header {
 		req.Header = append(req.Header, egress.Header(line))
+	}
+	if r.ownHeaders {
+		for _, name := range slices.Sorted(maps.Keys(r.m.Headers)) {
+			req.Header = append(req.Header, egress.Header{Name: name, Value: Masked})
+		}
 	}
 	if msg.Digest(&req) != digest {
 		return nil, "The merchant's key, or a setting that goes into the request (sign_type, app_id, charset, " +

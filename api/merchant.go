@@ -68,6 +68,10 @@ func (s *Service) createMerchant(ctx context.Context, e *merchantEdit) (Merchant
 	}
 	m.Profile = prof.Name
 	e.apply(&m, prof)
+	faults, p := s.applyOwn(faults, &m, &e.own)
+	if p != nil {
+		return none, p
+	}
 	faults = s.check(faults, prof, &m)
 	if len(faults) > 0 {
 		return none, invalid(faults) // before a key is made, which costs
@@ -260,6 +264,10 @@ func (s *Service) patch(
 	}
 	before := m.NotifyURL
 	e.apply(m, prof)
+	faults, p := s.applyOwn(faults, m, &e.own)
+	if p != nil {
+		return nil, p
+	}
 	if p := invalid(s.check(faults, prof, m)); p != nil {
 		return nil, p
 	}

@@ -149,8 +149,9 @@ func TestCreateMerchantRefusals(t *testing.T) {
 		{`{"mch_id":"m","key":{"private_key":"x"},` + rest + `}`, "body.key.private_key"},
 		{`{"mch_id":"m","key":{"secrets":"x"},` + rest + `}`, "body.key.secrets"},
 		{`{"mch_id":"m","key":"x",` + rest + `}`, "body.key"},
-		{`{"mch_id":"m","tls":{},` + rest + `}`, "body.tls"},
-		{`{"mch_id":"m","headers":{},` + rest + `}`, "body.headers"},
+		{`{"mch_id":"m","tls":[],` + rest + `}`, "body.tls"},
+		{`{"mch_id":"m","tls":{"cert":"x"},` + rest + `}`, "body.tls.cert"},
+		{`{"mch_id":"m","headers":"X-Shop: 7",` + rest + `}`, "body.headers"},
 		{`{"mch_id":"m","state":"paused",` + rest + `}`, "body.state"},
 		{
 			`{"mch_id":"m","profile":"alipay","notify_url":"https://a.example.com/",` +

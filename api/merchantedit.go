@@ -27,6 +27,10 @@ type MerchantRequest struct {
 	MaxInflight   int            `json:"max_inflight,omitempty" minimum:"1" maximum:"1000"`
 	RatePerSecond float64        `json:"rate_per_second,omitempty" minimum:"0" doc:"0 = no limit"`
 	Options       map[string]any `json:"options,omitempty" doc:"Strings, booleans and lists of strings"`
+	TLS           *TLSRequest    `json:"tls,omitempty"`
+
+	// Headers are sent to the host of notify_url, and to options.hosts.
+	Headers map[string]string `json:"headers,omitempty" doc:"Its own, sent behind ours; null takes one away"`
 }
 
 // KeyRequest is a key that the caller brings; what is left out is generated.
@@ -74,6 +78,7 @@ type merchantEdit struct {
 	hasKey         bool
 	key            profile.Material
 	changes        []func(m *store.Merchant, prof *profile.Profile)
+	own            ownEdit
 	faults         []profile.Fault
 }
 
@@ -147,9 +152,10 @@ func (e *merchantEdit) member(r *reader, name string) {
 		e.ack(r)
 	case "options":
 		e.options(r)
-	case "tls", "headers":
-		r.fault(at, "is not supported by this version", "leave it out")
-		r.skip()
+	case "tls":
+		e.own.readTLS(r)
+	case "headers":
+		e.own.readHeaders(r)
 	}
 }
 

@@ -29,13 +29,17 @@ type MerchantView struct {
 	MaxInflight   int            `json:"max_inflight"`
 	RatePerSecond float64        `json:"rate_per_second" doc:"0 = no limit"`
 	Options       map[string]any `json:"options"`
-	State         string         `json:"state" enum:"active,paused"`
-	PausedReason  *string        `json:"paused_reason"`
-	PausedUntil   *Time          `json:"paused_until" nullable:"true" doc:"null until a person resumes"`
-	HeldReason    *string        `json:"held_reason" doc:"Why nothing is sent to it now"`
-	Probe         *ProbeView     `json:"probe"`
-	CreatedAt     Time           `json:"created_at"`
-	Warnings      []string       `json:"warnings" nullable:"false" doc:"Weak settings, in words"`
+	TLS           *TLSView       `json:"tls"`
+
+	Headers map[string]string `json:"headers" doc:"Names of its own headers; values are never shown"`
+
+	State        string     `json:"state" enum:"active,paused"`
+	PausedReason *string    `json:"paused_reason"`
+	PausedUntil  *Time      `json:"paused_until" nullable:"true" doc:"null until a person resumes"`
+	HeldReason   *string    `json:"held_reason" doc:"Why nothing is sent to it now"`
+	Probe        *ProbeView `json:"probe"`
+	CreatedAt    Time       `json:"created_at"`
+	Warnings     []string   `json:"warnings" nullable:"false" doc:"Weak settings, in words"`
 }
 
 // AckView says which reply is an acknowledgement.
@@ -108,6 +112,7 @@ func (s *Service) view(m *store.Merchant, sending store.Sending, warnings ...str
 		SignType: full.SignType, AppID: full.AppID, Charset: full.Charset, Schedule: full.Schedule,
 		Ack: ackView(full.Ack), MaxInflight: cmp.Or(full.MaxInflight, s.MaxInflightDefault),
 		RatePerSecond: full.RatePerSecond, Options: full.Options, State: "active",
+		TLS: s.tlsView(m), Headers: headersView(m),
 		Probe: probeView(m.Probe), CreatedAt: Time{full.CreatedAt}, Warnings: append([]string{}, warnings...),
 	}
 	if m.PausedAt(now) {

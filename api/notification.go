@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"paynotify/profile"
 	"paynotify/store"
 )
@@ -65,6 +67,20 @@ type AttemptView struct {
 	RemoteAddr    *string       `json:"remote_addr" doc:"ip:port; null without a connection"`
 	RequestSHA256 *string       `json:"request_sha256" doc:"Of the body; for GET of the request target"`
 	PhasesMS      PhasesView    `json:"phases_ms" doc:"Where the time went"`
+	TLS           *TLSInfoView  `json:"tls"`
+}
+
+// TLSInfoView is what an attempt over TLS saw of the server.
+type TLSInfoView struct {
+	Version  string `json:"version" example:"TLS 1.3"`
+	Subject  string `json:"subject" doc:"Of the server's certificate"`
+	NotAfter Time   `json:"not_after" doc:"When the certificate ends"`
+}
+
+// TransformSchema says what may be null, which no tag can say of an object.
+func (AttemptView) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	orNull(s, "tls", "Of the server; null without TLS, and where no certificate was shown")
+	return s
 }
 
 // PhasesView is where the time of an attempt went, in milliseconds; 0 for what did not happen.
@@ -225,6 +241,9 @@ func attemptView(a *store.Attempt) AttemptView {
 	}
 	if a.Send > 0 {
 		v.Send = &a.Send
+	}
+	if a.TLS != nil {
+		v.TLS = &TLSInfoView{Version: a.TLS.Version, Subject: a.TLS.Subject, NotAfter: Time{a.TLS.NotAfter}}
 	}
 	if a.Status > 0 {
 		v.Status = &a.Status

@@ -62,6 +62,9 @@ func TestNotificationView(t *testing.T) {
 			"dns": json.Number("0"), "connect": json.Number("0"), "tls": json.Number("0"),
 			"first_byte": json.Number("0"), "body": json.Number("0"),
 		},
+		"tls": map[string]any{
+			"version": "TLS 1.3", "subject": "CN=shop", "not_after": "9999-12-31T23:59:59.000000Z",
+		},
 	}
 	if diff := cmp.Diff(want, v["attempts"].([]any)[0]); diff != "" {
 		t.Error(diff)

@@ -61,15 +61,20 @@ func probeWarnings(p *store.Probe) []string {
 		": it does not verify signatures, and anybody who learns its notify_url can forge payments"}
 }
 
-// TransformSchema says that probe may be null, which no tag can say of an object.
+// TransformSchema says what may be null, which no tag can say of an object.
 func (MerchantView) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	if probe := s.Properties["probe"]; probe.Ref != "" {
-		s.Properties["probe"] = &huma.Schema{
-			Description: "What came of the last signature probe; null when there was none",
-			OneOf:       []*huma.Schema{{Ref: probe.Ref}, {Type: "null"}},
+	orNull(s, "probe", "What came of the last signature probe; null when there was none")
+	orNull(s, "tls", "Its own TLS settings, without the client key; null when it has none")
+	return s
+}
+
+// orNull says that a member, which is an object, may be null.
+func orNull(s *huma.Schema, name, doc string) {
+	if member := s.Properties[name]; member.Ref != "" {
+		s.Properties[name] = &huma.Schema{
+			Description: doc, OneOf: []*huma.Schema{{Ref: member.Ref}, {Type: "null"}},
 		}
 	}
-	return s
 }
 
 // probing are the merchants that are being probed.

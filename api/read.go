@@ -199,10 +199,10 @@ func (r *reader) object(at string, names []string, member func(name string)) boo
 }
 
 // members reads an object with any member names.
-func (r *reader) members(at string, member func(name string)) bool {
+func (r *reader) members(at string, member func(name string)) {
 	if r.dec.PeekKind() != '{' {
 		r.wrongKind(at, "an object")
-		return false
+		return
 	}
 	_, err := r.dec.ReadToken()
 	for err == nil && r.bad == nil && r.dec.PeekKind() != '}' {
@@ -217,7 +217,6 @@ func (r *reader) members(at string, member func(name string)) bool {
 	if err != nil {
 		r.stop(err)
 	}
-	return r.bad == nil
 }
 
 // array reads an array; element reads one of its values.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,7 +187,7 @@ func at(t *testing.T, p api.Problem, location string) api.FieldError {
 func wantMembers(t *testing.T, v, want map[string]any) {
 	t.Helper()
 	for member, w := range want {
-		if got, there := v[member]; !there || got != w {
+		if got, there := v[member]; !there || !reflect.DeepEqual(got, w) {
 			t.Errorf("%s is %v, want %v", member, got, w)
 		}
 	}
@@ -241,5 +242,8 @@ func refused(c store.Claim) store.Outcome {
 	o.Attempt.Reply = []byte("<b>success</b>\\\r\n\xff中")
 	o.State, o.NextAt = store.Pending, c.ClaimedAt.Add(4*time.Minute)
 	o.PlannedAt = o.NextAt
+	o.Attempt.TLS = &store.TLSInfo{
+		Version: "TLS 1.3", Subject: "CN=shop", NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+	}
 	return o
 }

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -23,6 +24,8 @@ type card struct {
 	target   *egress.Target
 	refused  *egress.URLError // why target is nil
 	keys     *profile.Keys
+	headers  []profile.Header   // the merchant's own
+	tls      *egress.TLSOptions // likewise; nil when it has none
 }
 
 // cards caches a card per merchant, for the revision at which it was made.
@@ -72,5 +75,39 @@ func (cs *cards) make(m store.Merchant, profileName string) (*card, error) {
 	if c.keys, err = profile.OpenKeys(p, &m, cs.ring.Open); err != nil {
 		return nil, err
 	}
+	if c.headers, err = profile.OpenHeaders(&m, cs.ring.Open); err != nil {
+		return nil, err
+	}
+	if c.tls, err = openTLS(&m, cs.ring); err != nil {
+		return nil, err
+	}
 	return c, nil
+}
+
+// openTLS opens and parses a merchant's own TLS settings. What comes out is another value for each revision,
+// so that no connection outlives the settings it was made with.
+func openTLS(m *store.Merchant, ring *keyring.Ring) (*egress.TLSOptions, error) {
+	own, err := m.OwnTLS()
+	if err != nil {
+		return nil, err
+	}
+	var key []byte
+	if own.ClientKey != nil {
+		if key, err = ring.Open(m.MchID, store.OwnTLSKeyID, own.ClientKey); err != nil {
+			return nil, fmt.Errorf("client key: %w", err)
+		}
+	}
+	return egress.ParseTLS(own.CA, own.ClientCert, string(key), own.PinSHA256)
+}
+
+// headersFor are the merchant's own headers, if a send to that target carries them.
+func (c *card) headersFor(t *egress.Target) []profile.Header {
+	if t == c.target || len(c.headers) == 0 {
+		return c.headers
+	}
+	own := cmp.Or(c.target, &egress.Target{})
+	if !profile.HeadersGoTo(&c.merchant, own.Scheme, own.Host, t.Scheme, t.Host) {
+		return nil
+	}
+	return c.headers
 }

@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"paynotify/dispatcher/egress"
 	"paynotify/profile"
@@ -116,13 +119,16 @@ func (d *Dispatcher) build(h *held, c *card, target *egress.Target, now time.Tim
 		return nil, err
 	}
 	r := &request{Request: egress.Request{
-		Pool: h.MchID, Target: target, Query: msg.Query, Method: msg.Method, Body: msg.Body,
+		Pool: h.MchID, Target: target, TLS: c.tls, Query: msg.Query, Method: msg.Method, Body: msg.Body,
 		Deadline: h.asked.Add(d.Timeout), HeadOnly: c.ack.Match == "status",
 		BeforeWrite: func() error { return d.mayStillSend(h) },
 	}}
-	r.Header = make([]egress.Header, len(msg.Header))
-	for i, line := range msg.Header {
-		r.Header[i] = egress.Header(line)
+	own := c.headersFor(target)
+	r.Header = make([]egress.Header, 0, len(msg.Header)+len(own))
+	for _, lines := range [...][]profile.Header{msg.Header, own} {
+		for _, line := range lines {
+			r.Header = append(r.Header, egress.Header(line))
+		}
 	}
 	if faultPoints {
 		r.Point = point
@@ -138,8 +144,8 @@ func (d *Dispatcher) record(
 	a := store.Attempt{
 		StartedAt: started, Duration: max(0, h.now().Sub(started)), Status: r.Status, RemoteAddr: r.RemoteAddr,
 		RequestSHA256: req.sha256, Detail: r.Detail,
-		Phases: store.Phases(r.Phases),
-		Reply:  r.Body[:min(len(r.Body), store.ReplyBytesKept)],
+		Phases: store.Phases(r.Phases), TLS: tlsInfo(r.TLS),
+		Reply: r.Body[:min(len(r.Body), store.ReplyBytesKept)],
 	}
 	j := profile.Judge(c.ack, profile.Reply{
 		Status: r.Status, ContentType: r.ContentType, ContentEncoding: r.ContentEncoding, Body: r.Body,
@@ -150,6 +156,24 @@ func (d *Dispatcher) record(
 		a.Detail = j.Detail
 	}
 	return a
+}
+
+// tlsInfo is what the timeline keeps of the server's certificate, whose subject may say anything.
+func tlsInfo(t *egress.TLSInfo) *store.TLSInfo {
+	if t == nil {
+		return nil
+	}
+	subject := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(t.Subject, string(utf8.RuneError)))
+	for len(subject) > store.TLSSubjectBytesMax {
+		_, size := utf8.DecodeLastRuneInString(subject)
+		subject = subject[:len(subject)-size]
+	}
+	return &store.TLSInfo{Version: t.Version, Subject: subject, NotAfter: t.NotAfter.UTC().Truncate(time.Second)}
 }
 
 // place gives an attempt its place in the schedule.

@@ -175,10 +175,13 @@ func hasControl(text string) bool {
 }
 
 // paramAt is the location of a parameter in the caller's request.
-func paramAt(name string) string {
+func paramAt(name string) string { return "body.params." + cutName(name) }
+
+// cutName cuts a caller's name where it gets too long to show.
+func cutName(name string) string {
 	const shown = 100
 	if len(name) > shown {
 		name = strings.ToValidUTF8(name[:shown], "") + "…"
 	}
-	return "body.params." + name
+	return name
 }

@@ -42,6 +42,7 @@ func CheckMerchant(p *Profile, m *store.Merchant) []Fault {
 	faults = checkValue(faults, "body.app_id", m.AppID, charsetOf(m) == charsetGBK)
 	faults = append(faults, checkOptions(p, m)...)
 	faults = append(faults, checkAck(p, m)...)
+	faults = append(faults, checkHeaders(p, m)...)
 	if m.Schedule != "" {
 		faults = append(faults, checkSchedule(m.Schedule)...)
 	}
@@ -223,6 +224,12 @@ func Defaults(p *Profile, m *store.Merchant) store.Merchant {
 func Warnings(p *Profile, m *store.Merchant) (texts []string) {
 	if len(m.NotifyURL) >= 5 && strings.EqualFold(m.NotifyURL[:5], "http:") {
 		texts = append(texts, "notify_url is http: anybody on the way can read and change notifications; use https")
+		if len(m.Headers) > 0 {
+			texts = append(texts, "notify_url is http: anybody on the way can read the merchant's own headers")
+		}
+		if len(m.TLS) > 0 {
+			texts = append(texts, "notify_url is http: the tls settings have no effect")
+		}
 	}
 	if !Signs(p, m) {
 		texts = append(texts, "profile "+p.Name+" is unsigned: who learns the notify_url can forge a payment")

@@ -54,15 +54,6 @@ const (
 	stripeAPIVersion = "2026-03-25.dahlia"
 )
 
-// headersTaken are the headers that something else writes, or that would change how a request is framed or
-// passed on.
-var headersTaken = []string{
-	"Host", "User-Agent", "Accept", "Accept-Encoding", "Connection", "Keep-Alive", "Transfer-Encoding",
-	"Trailer", "TE", "Upgrade", "Expect", "Cookie", "Idempotency-Key", "X-Idempotency-Key", "Date", "Via",
-	"Forwarded",
-	headerTimestamp, headerNonce, headerSignature,
-}
-
 // checkSignatureHeader takes what arrives everywhere as it was sent: nginx drops header names with anything
 // but letters, digits and hyphens, and PHP cannot tell other characters from an underscore.
 func checkSignatureHeader(name string) (message, cure string) {
@@ -74,9 +65,7 @@ func checkSignatureHeader(name string) (message, cure string) {
 				"begin it with a letter and use letters, digits and hyphens, as in " + stripeHeader
 		}
 	}
-	low := strings.ToLower(name)
-	taken := slices.ContainsFunc(headersTaken, func(other string) bool { return strings.EqualFold(name, other) })
-	if taken || strings.HasPrefix(low, "content-") || strings.HasPrefix(low, "proxy-") {
+	if headerTaken(name) {
 		return "header " + quote(name) + " means something else in every request",
 			"take a name of your own, as in Acme-Signature, or leave it out for " + stripeHeader
 	}

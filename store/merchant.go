@@ -21,8 +21,8 @@ type Merchant struct {
 	MaxInflight   int               // 1–1000; 0 = the configured default
 	RatePerSecond float64           // ≥ 0; 0 = no limit; see RateBurst
 	Options       map[string]any    // strings, booleans and lists of strings
-	Headers       map[string]string // sealed values, see Keys
-	TLS           json.RawMessage   // client certificate, CA and pin; sealed where secret
+	Headers       map[string]string // base64 of values sealed with HeaderKeyID
+	TLS           json.RawMessage   // see OwnTLS
 	Keys          []Key             // newest first; only sealed bytes, see signer/keyring
 	Probe         *Probe            // what came of the last signature probe; nil = there was none
 

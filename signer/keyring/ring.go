@@ -81,6 +81,12 @@ func (r *Ring) Seal(mchID, keyID string, plain []byte) ([]byte, error) {
 	return k.aead.Seal(out, nil, plain, additional(mchID, keyID)), nil //nolint:gosec // the AEAD makes the nonce
 }
 
+// PlainBytes is how many bytes Open gets out of a sealed value.
+func PlainBytes(sealed []byte) int {
+	const nonceAndTag = 12 + 16
+	return max(0, len(sealed)-headBytes-nonceAndTag)
+}
+
 // Open decrypts what Seal made, with whichever key of the ring sealed it. It fails with ErrWrongKey when the
 // ring does not hold that key, with ErrDamaged when anything was changed or belongs elsewhere.
 func (r *Ring) Open(mchID, keyID string, sealed []byte) ([]byte, error) {
