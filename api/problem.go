@@ -62,6 +62,7 @@ const (
 	SlugInvalid             = "validation-failed"
 	SlugReservedParameter   = "reserved-parameter"
 	SlugNotifyURL           = "notify-url"
+	SlugCardData            = "card-data"
 	SlugTooManyProbes       = "too-many-probes"
 	SlugInternal            = "internal"
 	SlugUnavailable         = "storage-unavailable"
@@ -99,6 +100,7 @@ var problemTypes = map[string]problemType{
 	SlugInvalid:             {422, "Validation failed"},
 	SlugReservedParameter:   {422, "Reserved parameter"},
 	SlugNotifyURL:           {422, "notify_url refused"},
+	SlugCardData:            {422, "Card data refused"},
 	SlugTooManyProbes:       {429, "Too many probes"},
 	SlugInternal:            {500, "Internal error"},
 	SlugUnavailable:         {503, "Storage unavailable"},

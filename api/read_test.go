@@ -165,6 +165,18 @@ var wrongBodies = map[string]struct {
 		`{"mch_id":"m1","params":{"notify_time":"x"}}`,
 		"body.params.notify_time", "reserved-parameter", "",
 	},
+	"a card's secret": {
+		`{"mch_id":"m1","params":{"card_cvv":"123"}}`,
+		"body.params.card_cvv", "card-data", "leave it out",
+	},
+	"a card's secret in a JSON string": {
+		`{"mch_id":"m1","params":{"ext":"{\"track2\":\"x\"}"}}`,
+		"body.params.ext", "card-data", "leave it out",
+	},
+	"card number": {
+		`{"mch_id":"m1","params":{"body":"paid with 4111 1111 1111 1111"}}`,
+		"body.params.body", "card-data", "mask it",
+	},
 	"object in a form": {
 		`{"mch_id":"m1","params":{"a":{"b":1}}}`,
 		"body.params.a", "", "JSON string",
@@ -251,6 +263,8 @@ func TestReadable(t *testing.T) {
 		"surrogate pair":    `{"mch_id":"m1","params":{"subject":"\ud83d\ude00"}}`,
 		"largest body": `{"mch_id":"m1","params":{"a":"` +
 			strings.Repeat("x", store.BodyBytesMax-33) + `"}}`,
+		"digits that name a trade": `{"mch_id":"m1","params":{"trade_no":"4111111111111111",` +
+			`"remark":"411111******1111"}}`,
 		"list of waits":         `{"mch_id":"m1","params":{},"schedule":"15s,1m,5m"}`,
 		"host at another place": `{"mch_id":"m1","params":{},"notify_url":"https://a.example.com:8443/n"}`,
 	} {

@@ -143,9 +143,7 @@ func (d *Dispatcher) record(
 ) store.Attempt {
 	a := store.Attempt{
 		StartedAt: started, Duration: max(0, h.now().Sub(started)), Status: r.Status, RemoteAddr: r.RemoteAddr,
-		RequestSHA256: req.sha256, Detail: r.Detail,
-		Phases: store.Phases(r.Phases), TLS: tlsInfo(r.TLS),
-		Reply: r.Body[:min(len(r.Body), store.ReplyBytesKept)],
+		RequestSHA256: req.sha256, Detail: r.Detail, Phases: store.Phases(r.Phases), TLS: tlsInfo(r.TLS),
 	}
 	j := profile.Judge(c.ack, profile.Reply{
 		Status: r.Status, ContentType: r.ContentType, ContentEncoding: r.ContentEncoding, Body: r.Body,
@@ -155,6 +153,9 @@ func (d *Dispatcher) record(
 	if j.Detail != "" {
 		a.Detail = j.Detail
 	}
+	// The reply has been judged as it came; what is kept holds no card number, as no store and no log may.
+	reply := profile.MaskPAN(r.Body)
+	a.Reply, a.Detail = reply[:min(len(reply), store.ReplyBytesKept)], profile.MaskPAN(a.Detail)
 	return a
 }
 

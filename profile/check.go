@@ -38,6 +38,7 @@ func Check(p *Profile, m *store.Merchant, n *store.Notification) []Fault {
 	faults := checkOuter(p, m, n)
 	for i := range ps {
 		faults = checkOurs(faults, p, n, &ps[i])
+		faults = checkCard(faults, &ps[i])
 	}
 	if p.CheckParams != nil {
 		faults = append(faults, p.CheckParams(m, n, ps)...)
