@@ -60,6 +60,12 @@ func showCurl(cmd *cobra.Command, c *client, notifyID string, attempt int) error
 	if a.RequestNote != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", *a.RequestNote)
 	}
+	for _, h := range a.Request.Headers {
+		if h.Value == api.Masked {
+			fmt.Fprintf(cmd.ErrOrStderr(), "note: the value of header %s is a secret; put it in place of %s\n",
+				printable(h.Name), api.Masked)
+		}
+	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), curlCommand(a.Request))
 	return err
 }

@@ -37,6 +37,7 @@ func merchantFlags(c *cobra.Command) {
 	f.StringSlice("ack-status", nil, "statuses that may acknowledge, such as 200 or 2xx")
 	f.String("ack-path", "", "where the text stands, for json_path")
 	f.StringSlice("ack-lenient", nil, "near-misses to accept all the same, such as ack_case")
+	ownFlags(c)
 	completeFlag(c, "schedule", retry.Names())
 	completeFlag(c, "charset", []string{"utf-8", "gbk"})
 	completeFlag(c, "ack-match",
@@ -85,6 +86,9 @@ func merchantBody(cmd *cobra.Command) (map[string]any, error) {
 		return nil, err
 	}
 	ackBody(cmd, body)
+	if err := ownBody(cmd, body); err != nil {
+		return nil, err
+	}
 	return body, nil
 }
 

@@ -34,6 +34,7 @@ func printMerchant(w io.Writer, m *api.MerchantCreated) error {
 	if options, err := json.Marshal(m.Options); err == nil && len(m.Options) > 0 {
 		row("options", string(options))
 	}
+	ownRows(row, &m.MerchantView)
 	row("state", m.State)
 	row("paused_reason", deref(m.PausedReason))
 	if m.PausedUntil != nil {

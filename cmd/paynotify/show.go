@@ -188,6 +188,10 @@ func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
 	if a.RemoteAddr != nil {
 		fmt.Fprintf(b, "    to %s\n", printable(*a.RemoteAddr))
 	}
+	if a.TLS != nil {
+		fmt.Fprintf(b, "    %s, %s, certificate until %s\n", a.TLS.Version, printable(a.TLS.Subject),
+			a.TLS.NotAfter.Format(time.DateOnly))
+	}
 	if a.Detail != nil {
 		fmt.Fprintf(b, "    %s\n", printable(*a.Detail))
 	}
