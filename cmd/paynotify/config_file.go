@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -80,11 +82,27 @@ func (w walker) mapping(n *yaml.Node, section string) {
 			w.fault(key, name, "%s", w.suggest(key.Value, section))
 		case isNull(value):
 			w.fault(key, name, `has no value; remove the key, or write "" or []`)
+		case expects(value):
+			w.fault(key, name, "holds ${…}, which nothing replaces here; write the value, or set %s",
+				configKey{name: name}.env())
 		default:
 			w.found.origin[name] = fmt.Sprintf("%s:%d", w.file, key.Line)
 		}
 		seen[name] = true
 	}
+}
+
+// variable is what other programs replace by a variable of the environment. Taken as it stands it would be a
+// key or a password that everybody can guess.
+var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+// expects reports whether a value, or an item of a list, waits for a variable to be put in.
+func expects(n *yaml.Node) bool {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n.Kind == yaml.ScalarNode && variable.MatchString(n.Value) ||
+		n.Kind == yaml.SequenceNode && slices.ContainsFunc(n.Content, expects)
 }
 
 func (w walker) isSection(name string) bool { return name != "" && len(w.sections[name]) > 0 }

@@ -135,6 +135,14 @@ func TestConfigRefuses(t *testing.T) {
 		{"other letter case", "Listen: 127.0.0.1:1\n", "", `did you mean "listen"?`},
 		{"twice", "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n", "", "listen (c.yaml:2): is there twice"},
 		{"no value", "store:\n", "", "store (c.yaml:1): has no value"},
+		{
+			"variable in a value", "auth: {admin_key: '${ADMIN_KEY}'}\n", "",
+			"auth.admin_key (c.yaml:1): holds ${…}, which nothing replaces here; write the value, or set " +
+				"PAYNOTIFY_AUTH_ADMIN_KEY",
+		},
+		{"variable in a list", "egress: {deny_cidrs: [10.0.0.0/8, '${NET}']}\n", "", "holds ${…}"},
+		{"variable in a URL", "store: redis://:${PASSWORD}@h/0\n", "", "store (c.yaml:1): holds ${…}"},
+		{"variable behind an alias", "listen: &a '${A}'\nstore: *a\n", "", "store (c.yaml:2): holds ${…}"},
 		{"section is a list", "log: [info]\n", "", "log (c.yaml:1): want keys and values: level, format"},
 		{"not a mapping", "hello\n", "", "want keys and values: listen"},
 		{"two documents", "listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:2\n", "", "more than one YAML document"},
@@ -235,6 +243,10 @@ func TestConfigAccepts(t *testing.T) {
 		{
 			"list as text", `egress: {ports: "80, 443"}`, "",
 			func(c Config) bool { return reflect.DeepEqual(c.Egress.Ports, []int{80, 443}) },
+		},
+		{
+			"a dollar is a dollar", "auth: {admin_key: 'a$b${1}c$(d)-0123456789'}\n", "",
+			func(c Config) bool { return c.Auth.AdminKey == "a$b${1}c$(d)-0123456789" },
 		},
 		{"all interfaces", "listen: :9\n", "", func(c Config) bool { return c.Listen == ":9" }},
 		{
