@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -337,6 +339,52 @@ func TestServerLimits(t *testing.T) {
 		if answer.StatusCode != want {
 			t.Errorf("a head of %d bytes: %d, want %d", bytes, answer.StatusCode, want)
 		}
+	}
+}
+
+// TestHeadsOverTheWire checks what only bytes on a connection can say: a great many headers, a head that comes
+// too slowly, two requests at once.
+func TestHeadsOverTheWire(t *testing.T) {
+	w := newWorld(t)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = api.NewServer(w.api)
+	if wait := server.Config.ReadHeaderTimeout; wait <= 0 || wait > 5*time.Second {
+		t.Errorf("a head may take %v", wait)
+	}
+	server.Start()
+	defer server.Close()
+	const ask = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+	for name, c := range map[string]struct {
+		sent string
+		want []int
+	}{
+		"10,000 headers": {ask + strings.Repeat("a: b\r\n", 10000) + "\r\n", []int{431}},
+		"pipelined":      {ask + "\r\n" + "GET /v1/stats HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", []int{200, 401}},
+		"two lengths": {
+			"POST /v1/notifications HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+			[]int{400},
+		},
+		"no host": {"GET /healthz HTTP/1.1\r\n\r\n", []int{400}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			go io.WriteString(conn, c.sent) //nolint:errcheck // the server may hang up in the middle
+			in := bufio.NewReader(conn)
+			for i, want := range c.want {
+				answer, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Fatalf("answer %d: %v", i, err)
+				}
+				_, _ = io.Copy(io.Discard, answer.Body)
+				if answer.StatusCode != want {
+					t.Errorf("answer %d: status %d, want %d", i, answer.StatusCode, want)
+				}
+			}
+		})
 	}
 }
 

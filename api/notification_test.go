@@ -232,6 +232,8 @@ func TestListRefusals(t *testing.T) {
 	w := newWorld(t)
 	for query, location := range map[string]string{
 		"limit=0": "query.limit", "limit=501": "query.limit", "limit=abc": "query.limit",
+		"limit=-1": "query.limit", "limit=1000000000": "query.limit", "limit=99999999999999999999": "query.limit",
+		"limit=1.5":          "query.limit",
 		"notify_state=acked": "query.notify_state", "held=maybe": "query.held",
 		"verdict=acknowledged": "query.verdict",
 		"reason=ack_htm":       "query.reason", "created_from=2026-11-21": "query.created_from",
@@ -242,7 +244,13 @@ func TestListRefusals(t *testing.T) {
 	} {
 		at(t, w.call("GET", "/v1/notifications?"+query, "").problem(422, "validation-failed"), location)
 	}
-	for _, cursor := range []string{"nonsense", "%00", strings.Repeat("x", 1000)} {
+	w.mapi("m1")
+	w.send("m1", "order-1")
+	w.send("m1", "order-2")
+	good := w.call("GET", "/v1/notifications?limit=1", "").want(200)["next_cursor"].(string)
+	for _, cursor := range []string{
+		"nonsense", "%00", strings.Repeat("x", 1000), good[:len(good)-1], good + "A", "0" + good[1:],
+	} {
 		w.call("GET", "/v1/notifications?cursor="+cursor, "").problem(400, "bad-cursor")
 	}
 }

@@ -193,6 +193,14 @@ var wrongBodies = map[string]struct {
 		`{"mch_id":"m1","params":{},"schedule":"15,60"}`,
 		"body.schedule", "", "",
 	},
+	"not in the merchant's charset": {
+		`{"mch_id":"gbk","params":{"subject":"a 😀"}}`,
+		"body.params.subject", "", "utf-8",
+	},
+	"white space at the end": {
+		`{"mch_id":"m1","params":{"subject":"a\r\n"}}`,
+		"body.params.subject", "", "white space",
+	},
 	"private notify_url": {
 		`{"mch_id":"m1","params":{},"notify_url":"http://127.0.0.1/n"}`,
 		"body.notify_url", "notify-url", "public",
@@ -224,6 +232,8 @@ func parameters(n int) string {
 func TestWrongBodies(t *testing.T) {
 	w := newWorld(t)
 	w.mapi("m1")
+	w.call("POST", "/v1/merchants", `{"mch_id":"gbk","profile":"alipay","charset":"gbk",`+
+		`"notify_url":"https://shop.example.com/n"}`).want(201)
 	w.mapi("hosts", `"options":{"hosts":["shop.example.com","münchen-shop.de"]}`)
 	for name, c := range wrongBodies {
 		t.Run(name, func(t *testing.T) {
