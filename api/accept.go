@@ -108,7 +108,8 @@ func (s *Service) refusedItem(ctx context.Context, req *NotificationRequest, p *
 func (s *Service) answeredBefore(
 	ctx context.Context, req *NotificationRequest, p *Problem,
 ) (store.Accepted, bool) {
-	if req.IdempotencyKey == "" || p.Status >= 500 || checkIdempotencyKey(req.IdempotencyKey) != nil {
+	if req.IdempotencyKey == "" || p.Status >= 500 || checkIdempotencyKey(req.IdempotencyKey) != nil ||
+		foreign(ctx, req.MchID) {
 		return store.Accepted{}, false
 	}
 	n, err := s.Store.ByKey(ctx, req.MchID, req.IdempotencyKey)
@@ -147,6 +148,9 @@ func (s *Service) prepare(
 		if p := checkIdempotencyKey(req.IdempotencyKey); p != nil {
 			return n, p
 		}
+	}
+	if err := ownMerchant(ctx, req.MchID); err != nil {
+		return n, fromStore(err)
 	}
 	m, err := s.Store.Merchant(ctx, req.MchID)
 	if err != nil {

@@ -29,7 +29,8 @@ type Options struct {
 	Ring   *keyring.Ring // seals merchants' keys
 	Rules  *egress.Rules // judges notify_urls
 
-	AdminKey           string                              // empty = only loopback peers are served
+	AdminKey           string                              // empty = see Authenticator
+	RatePerSecond      float64                             // requests of each key; 0 = no limit
 	UserAgent          string                              // as requests have it; empty = "paynotify"
 	MaxInflightDefault int                                 // shown for merchants that set none; 0 = 16
 	Ready              func() (reasons, warnings []string) // besides what the store says; nil = nothing
@@ -51,13 +52,16 @@ type API struct {
 	// Auth decides who may use /v1; the console shares it.
 	Auth *Authenticator
 
-	mux     *http.ServeMux
+	mux      *http.ServeMux
+	rates    *limits[string]
+	requests *requestIDs
+
 	huma    huma.API
 	ready   func() (reasons, warnings []string)
 	notYet  func() error
 	metrics http.Handler
 	ingest  *ingest
-	askers  *askers
+	askers  askers
 	spec    []byte
 
 	trouble rate.Sometimes // logs a store that is down once a second, not once a request
@@ -90,11 +94,12 @@ func New(o Options) *API {
 			Store: o.Store, Intake: o.Intake, Prober: o.Prober, Ring: o.Ring, Rules: o.Rules,
 			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
 		},
-		Auth: NewAuthenticator(o.AdminKey),
-		mux:  http.NewServeMux(), ready: o.Ready, notYet: o.NotYet, metrics: o.Metrics,
+		Auth: newAuthenticator(&o),
+		mux:  http.NewServeMux(), rates: newRates(&o), requests: newRequestIDs(), ready: o.Ready, notYet: o.NotYet, metrics: o.Metrics,
 		ingest: newIngest(o.Registerer), askers: newAskers(o.Now), done: make(chan struct{}),
 		trouble: rate.Sometimes{First: 100, Interval: time.Second},
 	}
+	a.Service.auth, a.Service.denials = a.Auth, newDenials(o.Now)
 	a.declare(o.Version)
 	return a
 }
@@ -118,7 +123,10 @@ func (a *API) Drain() { a.drain.Do(func() { close(a.done) }) }
 func (a *API) OpenAPI() []byte { return a.spec }
 
 // ServeHTTP answers a request. A panic becomes a 500 and a log line, never a dead process.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.serve(a.mux, w, r) }
+
+// serve answers a request of one of our listeners.
+func (a *API) serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
@@ -130,11 +138,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			problem(SlugInternal, "Something went wrong inside; the log of the server says what.").write(w)
 		}
 	}()
-	w.Header()["X-Content-Type-Options"] = nosniff
-	a.mux.ServeHTTP(w, r)
+	a.setHeaders(w.Header(), r)
+	mux.ServeHTTP(w, r)
 }
-
-var nosniff = []string{"nosniff"}
 
 // refuse answers with a problem and logs what an operator must know.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, p *Problem) {
@@ -190,26 +196,28 @@ func (a *API) readiness(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, v)
 }
 
-// scrape answers /metrics for loopback peers and key holders.
+// scrape answers /metrics.
 func (a *API) scrape(w http.ResponseWriter, r *http.Request) {
 	if a.metrics == nil {
 		problem(SlugNotFound, "Metrics have a listener of their own; metrics.listen says where.").write(w)
 		return
-	}
-	if !loopbackPeer(r) || forwarded(r.Header) {
-		if _, p := a.Auth.Authenticate(r); p != nil {
-			p.write(w)
-			return
-		}
 	}
 	a.metrics.ServeHTTP(w, r)
 }
 
 // backup streams a copy of the store.
 func (a *API) backup(w http.ResponseWriter, r *http.Request) {
-	out := &firstByte{w: w}
+	// The copy cannot be held back until it is whole, so that its entry in the audit log says that it begins.
+	out := &firstByte{w: w, begin: func() error {
+		return a.Service.Record(r.Context(), "store.backup", "store", func(context.Context) error { return nil })
+	}}
 	err := a.Service.Backup(r.Context(), out)
+	if err != nil && !out.begun && out.refused == nil {
+		_ = a.Service.Record(r.Context(), "store.backup", "store", func(context.Context) error { return err })
+	}
 	switch {
+	case out.refused != nil:
+		a.refuse(w, r, asProblem(out.refused))
 	case err == nil:
 	case !out.begun:
 		a.refuse(w, r, asProblem(err))
@@ -221,13 +229,21 @@ func (a *API) backup(w http.ResponseWriter, r *http.Request) {
 
 // firstByte writes the head of a backup with its first byte.
 type firstByte struct {
-	w     http.ResponseWriter
-	begun bool
+	w       http.ResponseWriter
+	begin   func() error // what comes before it
+	begun   bool
+	refused error // by begin
 }
 
 // Write writes part of the copy.
 func (f *firstByte) Write(b []byte) (int, error) {
 	if !f.begun {
+		if f.refused == nil {
+			f.refused = f.begin()
+		}
+		if f.refused != nil {
+			return 0, f.refused
+		}
 		f.begun = true
 		f.w.Header().Set("Content-Type", "application/vnd.sqlite3")
 		f.w.Header().Set("Content-Disposition", `attachment; filename="paynotify-backup.db"`)

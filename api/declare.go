@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -24,6 +25,7 @@ var (
 	tagMerchants     = []string{"merchants"}
 	tagNotifications = []string{"notifications"}
 	tagOperating     = []string{"operating"}
+	tagAccess        = []string{"access"}
 	tagLegacy        = []string{"legacy"}
 )
 
@@ -52,7 +54,8 @@ func (a *API) declare(version string) {
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{"key": {
 					Type: "http", Scheme: "bearer",
-					Description: "auth.admin_key; without one only loopback peers are served",
+					Description: "An API key (pn_…) or auth.admin_key. An operation lists the roles that may use it. " +
+						"While there is no key for an admin, loopback peers need none.",
 				}},
 			},
 		},
@@ -61,14 +64,17 @@ func (a *API) declare(version string) {
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{translate},
 	}
-	a.huma = humago.New(routes{a}, config)
+	a.huma = humago.New(routes{a, a.mux}, config)
 	a.merchantRoutes()
 	a.laneRoutes()
 	a.probeRoutes()
 	a.notificationRoutes()
 	a.evidenceRoutes()
 	a.lookingRoutes()
+	a.keyRoutes()
+	a.auditRoutes()
 	a.plainRoutes()
+	a.documentAccess()
 	a.spec = document(a.huma.OpenAPI())
 }
 
@@ -82,7 +88,6 @@ func declare[I, T any](
 	a *API, op huma.Operation, statuses []int, call func(ctx context.Context, in *I) (T, error),
 	options ...routeOption,
 ) {
-	op.Security = []map[string][]string{{"key": {}}}
 	op.SkipValidateBody = true // our reader does, and says more
 	op.MaxBodyBytes = managementBytesMax + 1
 	op.BodyReadTimeout = bodyReadMin
@@ -199,6 +204,25 @@ func parameterCure(s *huma.Schema) string {
 		return "give at most " + strconv.Itoa(*s.MaxLength) + " characters"
 	}
 	return "correct it"
+}
+
+// documentAccess says of every operation which roles may use it, and how it refuses the others.
+func (a *API) documentAccess() {
+	for path, item := range a.huma.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{
+			"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete,
+		} {
+			rule := routeAccess[method+" "+path]
+			if op == nil || rule.open {
+				continue
+			}
+			op.Security = []map[string][]string{{"key": roleNames(rule.roles)}}
+			if rule.loopback {
+				op.Security = append(op.Security, map[string][]string{})
+			}
+			maps.Copy(op.Responses, problemResponses(a.huma, []int{401, 403, 429}))
+		}
+	}
 }
 
 // document writes the OpenAPI document, indented so that its changes can be reviewed.

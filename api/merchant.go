@@ -93,6 +93,7 @@ func (s *Service) createMerchant(ctx context.Context, e *merchantEdit) (Merchant
 	if err != nil {
 		return none, fromStore(err)
 	}
+	s.noteMerchant(ctx, nil, &created)
 	s.Log.Info("merchant created", "mch_id", created.MchID, "profile", created.Profile)
 	return s.withKeys(ctx, &created, 0, material)
 }
@@ -151,6 +152,9 @@ func (s *Service) Merchant(ctx context.Context, mchID string) (MerchantView, err
 func (s *Service) merchant(ctx context.Context, mchID string) (store.Merchant, *Problem) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	if err := ownMerchant(ctx, mchID); err != nil {
+		return store.Merchant{}, fromStore(err)
+	}
 	m, err := s.Store.Merchant(ctx, mchID)
 	if err != nil {
 		return m, fromStore(err)
@@ -176,7 +180,7 @@ func (s *Service) Merchants(ctx context.Context, cursor string, limit int) (Merc
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	ms, next, err := s.Store.Merchants(ctx, after, page(limit))
+	ms, next, err := s.merchants(ctx, after, page(limit))
 	if err != nil {
 		return MerchantPage{}, fromStore(err)
 	}
@@ -189,6 +193,22 @@ func (s *Service) Merchants(ctx context.Context, cursor string, limit int) (Merc
 		out.Merchants[i] = s.view(&ms[i], sending)
 	}
 	return out, nil
+}
+
+// merchants are a page of those that the caller may see.
+func (s *Service) merchants(ctx context.Context, after string, limit int) ([]store.Merchant, string, error) {
+	bound := boundTo(ctx)
+	if bound == "" {
+		return s.Store.Merchants(ctx, after, limit)
+	}
+	if after != "" {
+		return nil, "", nil
+	}
+	m, err := s.Store.Merchant(ctx, bound)
+	if errors.Is(err, store.ErrNoMerchant) {
+		return nil, "", nil
+	}
+	return []store.Merchant{m}, "", err
 }
 
 // A store may use a mch_id as its cursor and take any text for one. What we hand out has a checksum, so that
@@ -304,8 +324,16 @@ func (s *Service) update(
 ) (store.Merchant, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	m, err := s.Store.UpdateMerchant(ctx, mchID, change)
+	if err := ownMerchant(ctx, mchID); err != nil {
+		return store.Merchant{}, err
+	}
+	var before store.Merchant
+	m, err := s.Store.UpdateMerchant(ctx, mchID, func(m *store.Merchant) error {
+		before = *m
+		return change(m)
+	})
 	if err == nil {
+		s.noteMerchant(ctx, &before, &m)
 		s.Intake.Nudge()
 	}
 	return m, err
@@ -323,9 +351,14 @@ func ownOrStore(err error) *Problem {
 func (s *Service) DeleteMerchant(ctx context.Context, mchID string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	before, p := s.merchant(ctx, mchID)
+	if p != nil {
+		return p
+	}
 	if err := s.Store.DeleteMerchant(ctx, mchID); err != nil {
 		return fromStore(err)
 	}
+	s.noteMerchant(ctx, &before, nil)
 	s.Log.Info("merchant deleted", "mch_id", mchID)
 	return nil
 }
@@ -351,6 +384,7 @@ func (s *Service) PauseMerchant(ctx context.Context, mchID string, req PauseRequ
 		return nil
 	})
 	if err == nil {
+		noteReason(ctx, req.Reason)
 		s.Log.Info("merchant paused", "mch_id", mchID, "reason", req.Reason, "until", until)
 	}
 	return v, err
@@ -364,6 +398,7 @@ func (s *Service) ResumeMerchant(ctx context.Context, mchID, reason string) (Mer
 		return nil
 	})
 	if err == nil {
+		noteReason(ctx, reason)
 		s.Log.Info("merchant resumed", "mch_id", mchID, "reason", reason)
 	}
 	return v, err

@@ -12,25 +12,29 @@ import (
 )
 
 // routes is the mux with what all routes have in common. huma registers through it too, so that no route
-// under /v1 can miss its authentication.
-type routes struct{ a *API }
+// can miss its guard.
+type routes struct {
+	a   *API
+	mux *http.ServeMux
+}
 
 // slowRoutes answer for longer than a server's WriteTimeout may allow.
 var slowRoutes = []string{"GET /v1/attempts", "GET /v1/backup"}
 
 // HandleFunc registers a route.
 func (t routes) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
-	method, path, _ := strings.Cut(pattern, " ")
+	method, _, _ := strings.Cut(pattern, " ")
 	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
 		handle = jsonOnly(handle)
 	}
 	if slices.Contains(slowRoutes, pattern) {
 		handle = unhurried(handle)
 	}
-	if strings.HasPrefix(path, "/v1/") {
-		handle = t.a.keyed(handle)
+	rule, known := routeAccess[pattern]
+	if !known {
+		panic("route " + pattern + " has no row in routeAccess: say who may use it")
 	}
-	t.a.mux.HandleFunc(pattern, handle)
+	t.mux.HandleFunc(pattern, t.a.guard(pattern, rule, handle))
 }
 
 // ServeHTTP answers a request.
@@ -40,24 +44,6 @@ func (t routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.a.ServeHTT
 func unhurried(handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // where there is no connection, no deadline
-		handle(w, r)
-	}
-}
-
-// keyed lets only those in who may use the API.
-func (a *API) keyed(handle http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		_, p := a.Auth.Authenticate(r)
-		if p == nil {
-			p = checkQuery(r)
-		}
-		if err := a.notYet(); p == nil && err != nil {
-			p = tooEarly(err)
-		}
-		if p != nil {
-			p.write(w)
-			return
-		}
 		handle(w, r)
 	}
 }
@@ -122,8 +108,8 @@ func checkMedia(r *http.Request) *Problem {
 // would do, else 404.
 func (a *API) missing(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
-		if _, p := a.Auth.Authenticate(r); p != nil {
-			p.write(w)
+		if _, p := a.enter(r); p != nil {
+			a.refuse(w, r, p)
 			return
 		}
 	}

@@ -137,8 +137,11 @@ func (s *Service) find(ctx context.Context, notifyID string) (f found, err error
 	if _, _, err = store.ParseID(notifyID); err != nil {
 		return f, fromStore(store.ErrNotFound)
 	}
-	if f.n, f.attempts, err = s.Store.Get(ctx, notifyID); err != nil {
-		return f, fromStore(err)
+	if f.n, f.attempts, err = s.Store.Get(ctx, notifyID); err == nil {
+		err = ownNotification(ctx, &f.n)
+	}
+	if err != nil {
+		return found{}, fromStore(err)
 	}
 	look, err := s.look(ctx)
 	if err != nil {
@@ -156,6 +159,11 @@ func (s *Service) Notifications(ctx context.Context, q store.Query) (Notificatio
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	q.Limit = page(q.Limit)
+	if q.MchID == "" {
+		q.MchID = boundTo(ctx)
+	} else if foreign(ctx, q.MchID) {
+		return NotificationPage{Notifications: []NotificationSummary{}}, nil // as for one that there is not
+	}
 	ns, next, err := s.Store.List(ctx, q)
 	if err != nil {
 		return NotificationPage{}, fromStore(err)
@@ -265,6 +273,9 @@ func (s *Service) Resend(ctx context.Context, notifyID string, req ResendRequest
 		return Receipt{}, fromStore(store.ErrNotFound)
 	}
 	n, _, err := s.Store.Get(ctx, notifyID)
+	if err == nil {
+		err = ownNotification(ctx, &n)
+	}
 	if err != nil {
 		return Receipt{}, fromStore(err)
 	}
@@ -274,6 +285,8 @@ func (s *Service) Resend(ctx context.Context, notifyID string, req ResendRequest
 	if n, err = s.Store.Resend(ctx, notifyID, store.Resend, req.Force); err != nil {
 		return Receipt{}, fromStore(err)
 	}
+	s.noteNotification(ctx, &n, "force", req.Force)
+	noteReason(ctx, req.Reason)
 	s.Log.Info("resend asked for", "notify_id", notifyID, "mch_id", n.MchID, "force", req.Force,
 		"reason", req.Reason)
 	s.Intake.Nudge()
@@ -287,10 +300,19 @@ func (s *Service) Cancel(ctx context.Context, notifyID, reason string) (Receipt,
 	if _, _, err := store.ParseID(notifyID); err != nil {
 		return Receipt{}, fromStore(store.ErrNotFound)
 	}
-	n, err := s.Store.Cancel(ctx, notifyID)
+	n, _, err := s.Store.Get(ctx, notifyID)
+	if err == nil {
+		err = ownNotification(ctx, &n)
+	}
 	if err != nil {
 		return Receipt{}, fromStore(err)
 	}
+	was := n.State
+	if n, err = s.Store.Cancel(ctx, notifyID); err != nil {
+		return Receipt{}, fromStore(err)
+	}
+	s.noteNotification(ctx, &n, "was", was)
+	noteReason(ctx, reason)
 	s.Log.Info("notification canceled", "notify_id", notifyID, "mch_id", n.MchID, "reason", reason)
 	return receiptNow(&n), nil
 }

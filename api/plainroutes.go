@@ -11,7 +11,7 @@ import (
 // the OpenAPI document is written by hand here, with the same types.
 
 func (a *API) plainRoutes() {
-	t := routes{a}
+	t := routes{a, a.mux}
 	t.HandleFunc("POST /v1/notifications", a.postNotification)
 	t.HandleFunc("POST /v1/notifications/batch", a.postBatch)
 	t.HandleFunc("GET /v1/backup", a.backup)
@@ -41,7 +41,6 @@ func jsonContent(s *huma.Schema) map[string]*huma.MediaType {
 }
 
 func (a *API) documentIngest() {
-	key := []map[string][]string{{"key": {}}}
 	receipt := jsonContent(a.schema(reflect.TypeFor[Receipt]()))
 	request := a.schema(reflect.TypeFor[NotificationRequest]())
 	// Params is any JSON object; raw bytes would be documented as an array of numbers.
@@ -57,7 +56,7 @@ func (a *API) documentIngest() {
 		OperationID: "accept-notification", Method: "POST", Path: "/v1/notifications", Tags: tagNotifications,
 		Summary:     "Accept one notification",
 		Description: "Answers when it is durable. Without an Idempotency-Key every POST is a new notification.",
-		Security:    key, Responses: one,
+		Responses:   one,
 		Parameters: []*huma.Param{{
 			Name: "Idempotency-Key", In: "header", Description: "1–255 visible ASCII characters, scoped to mch_id",
 			Schema: &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(idempotencyKeyMax)},
@@ -70,7 +69,7 @@ func (a *API) documentIngest() {
 	)}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "accept-batch", Method: "POST", Path: "/v1/notifications/batch", Tags: tagNotifications,
-		Summary: "Accept up to 1000 notifications, each for itself", Security: key, Responses: many,
+		Summary: "Accept up to 1000 notifications, each for itself", Responses: many,
 		RequestBody: &huma.RequestBody{Required: true, Content: jsonContent(object("notifications", &huma.Schema{
 			Type: huma.TypeArray, Items: request, MinItems: new(1), MaxItems: new(batchItemsMax),
 		}))},
@@ -103,7 +102,6 @@ func (a *API) documentLegacy() {
 }
 
 func (a *API) documentOperating() {
-	key := []map[string][]string{{"key": {}}}
 	ready := jsonContent(a.schema(reflect.TypeFor[ReadyView]()))
 	text := &huma.Schema{Type: huma.TypeString}
 	copyOf := problemResponses(a.huma, []int{401, 409, 503})
@@ -117,7 +115,7 @@ func (a *API) documentOperating() {
 	for _, op := range []*huma.Operation{
 		{
 			OperationID: "backup", Path: "/v1/backup", Summary: "Copy the embedded store while it works",
-			Description: "A process started on the copy has sending paused.", Security: key, Responses: copyOf,
+			Description: "A process started on the copy has sending paused.", Responses: copyOf,
 		},
 		{
 			OperationID: "healthz", Path: "/healthz", Summary: "The process lives",

@@ -136,6 +136,9 @@ func (s *Service) Probe(ctx context.Context, mchID string) (ProbeView, error) {
 	log("merchant probed with a wrong signature", "mch_id", mchID,
 		"verifies_signatures", verifies(made.Verifies), "verdict", made.Verdict, "reason", made.Reason,
 		"status", made.Status)
+	seen := factsOf(probeView(&made))
+	delete(seen, "reply") // a stranger's words
+	note(ctx, "merchant/"+mchID, nil, seen)
 	if err := s.noteProbe(ctx, &m, &made); err != nil {
 		return none, ownOrStore(err)
 	}

@@ -40,9 +40,12 @@ const (
 	SlugBadCursor           = "bad-cursor"
 	SlugBadIdempotencyKey   = "bad-idempotency-key"
 	SlugUnauthorized        = "unauthorized"
+	SlugTokenExpired        = "token-expired"
+	SlugMissingScope        = "missing-scope"
 	SlugNotFound            = "not-found"
 	SlugMerchantNotFound    = "merchant-not-found"
 	SlugNotifyNotFound      = "notification-not-found"
+	SlugKeyNotFound         = "key-not-found"
 	SlugMethodNotAllowed    = "method-not-allowed"
 	SlugTimeout             = "request-timeout"
 	SlugMerchantExists      = "merchant-exists"
@@ -56,6 +59,7 @@ const (
 	SlugChanging            = "merchant-changing"
 	SlugProbeNotAllowed     = "probe-not-allowed"
 	SlugHeld                = "merchant-held"
+	SlugProfiling           = "profile-running"
 	SlugTooLarge            = "too-large"
 	SlugTooMany             = "too-many-items"
 	SlugUnsupportedMedia    = "unsupported-media-type"
@@ -64,6 +68,7 @@ const (
 	SlugNotifyURL           = "notify-url"
 	SlugCardData            = "card-data"
 	SlugTooManyProbes       = "too-many-probes"
+	SlugRateLimited         = "rate-limited"
 	SlugInternal            = "internal"
 	SlugUnavailable         = "storage-unavailable"
 )
@@ -78,9 +83,12 @@ var problemTypes = map[string]problemType{
 	SlugBadCursor:           {400, "Bad cursor"},
 	SlugBadIdempotencyKey:   {400, "Bad idempotency key"},
 	SlugUnauthorized:        {401, "Unauthorized"},
+	SlugTokenExpired:        {401, "Token expired"},
+	SlugMissingScope:        {403, "Missing scope"},
 	SlugNotFound:            {404, "Not found"},
 	SlugMerchantNotFound:    {404, "Merchant not found"},
 	SlugNotifyNotFound:      {404, "Notification not found"},
+	SlugKeyNotFound:         {404, "Key not found"},
 	SlugMethodNotAllowed:    {405, "Method not allowed"},
 	SlugTimeout:             {408, "Request timeout"},
 	SlugMerchantExists:      {409, "Merchant exists"},
@@ -94,6 +102,7 @@ var problemTypes = map[string]problemType{
 	SlugChanging:            {409, "Merchant changing"},
 	SlugProbeNotAllowed:     {409, "Probe not allowed"},
 	SlugHeld:                {409, "Merchant held"},
+	SlugProfiling:           {409, "Profile running"},
 	SlugTooLarge:            {413, "Too large"},
 	SlugTooMany:             {413, "Too many items"},
 	SlugUnsupportedMedia:    {415, "Unsupported media type"},
@@ -102,6 +111,7 @@ var problemTypes = map[string]problemType{
 	SlugNotifyURL:           {422, "notify_url refused"},
 	SlugCardData:            {422, "Card data refused"},
 	SlugTooManyProbes:       {429, "Too many probes"},
+	SlugRateLimited:         {429, "Rate limited"},
 	SlugInternal:            {500, "Internal error"},
 	SlugUnavailable:         {503, "Storage unavailable"},
 }
@@ -153,6 +163,10 @@ func fromStore(err error) *Problem {
 		return problem(SlugMerchantNotFound, "No merchant has this mch_id; POST /v1/merchants creates one.")
 	case errors.Is(err, store.ErrExists):
 		return problem(SlugMerchantExists, "A merchant with this mch_id exists; PATCH it, or choose another.")
+	case errors.Is(err, store.ErrNoKey):
+		return problem(SlugKeyNotFound, "No API key has this id; GET /v1/keys lists them.")
+	case errors.Is(err, store.ErrKeysMax):
+		return problem(SlugTooManyKeys, "There are "+itoa(store.KeysMax)+" API keys, none of them revoked; revoke one.")
 	case errors.Is(err, store.ErrHasPending):
 		return problem(SlugMerchantHasPending,
 			"Notifications are still owed to this merchant; cancel them or wait until they are final.")

@@ -107,8 +107,8 @@ func TestAskersAreBounded(t *testing.T) {
 	a := newAskers(func() time.Time { return time.Unix(0, 0) })
 	for i := range 3 * askersMax {
 		a.allow(netip.AddrFrom4([4]byte{198, byte(i >> 16), byte(i >> 8), byte(i)}))
-		if len(a.peers) > askersMax {
-			t.Fatalf("%d peers are remembered", len(a.peers))
+		if len(a.of) > askersMax {
+			t.Fatalf("%d peers are remembered", len(a.of))
 		}
 	}
 }

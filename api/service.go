@@ -35,6 +35,8 @@ type Service struct {
 	Now                func() time.Time
 
 	probing probing
+	auth    *Authenticator
+	denials *denials
 }
 
 // bounded gives a call to the store the time in which a caller is promised an answer.

@@ -71,9 +71,18 @@ func (s *Service) SetSending(ctx context.Context, req SendingRequest) (SendingVi
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	to := store.Sending{Paused: req.Paused, Reason: req.Reason, Since: s.Now().UTC().Truncate(time.Microsecond)}
-	if err := s.Store.SetSending(ctx, to); err != nil {
+	before, err := s.Store.Sending(ctx)
+	if err == nil {
+		err = s.Store.SetSending(ctx, to)
+	}
+	if err != nil {
 		return SendingView{}, fromStore(err)
 	}
+	was, is := facts{}, facts{}
+	was.set("paused", before.Paused)
+	is.set("paused", to.Paused)
+	note(ctx, "sending", was, is)
+	noteReason(ctx, req.Reason)
 	s.Log.Warn("sending switched", "paused", req.Paused, "reason", req.Reason)
 	s.Intake.Nudge()
 	return s.Sending(ctx)
@@ -115,7 +124,9 @@ func (s *Service) FollowAttempts(
 		}
 		out.NextCursor = next
 		for i := range settled {
-			out.Attempts = append(out.Attempts, followed(&settled[i]))
+			if !foreign(ctx, settled[i].MchID) {
+				out.Attempts = append(out.Attempts, followed(&settled[i]))
+			}
 		}
 		if len(out.Attempts) > 0 || wait <= 0 {
 			return out, nil

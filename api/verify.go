@@ -5,10 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"paynotify/profile"
 	"paynotify/store"
@@ -90,51 +87,20 @@ const (
 	askersMax    = 4096 // peers remembered; about 1 MB
 )
 
-// askers limits each peer that asks without a key.
-type askers struct {
-	mu    sync.Mutex
-	peers map[netip.Prefix]*rate.Limiter
-	now   func() time.Time
+// askers limits each peer that asks without a key. An IPv6 peer is its /64: it has all of it.
+type askers struct{ *limits[netip.Prefix] }
+
+func newAskers(now func() time.Time) askers {
+	return askers{newLimits[netip.Prefix](askPerSecond, askBurst, askersMax, now)}
 }
 
-func newAskers(now func() time.Time) *askers {
-	return &askers{peers: map[netip.Prefix]*rate.Limiter{}, now: now}
-}
-
-// allow takes one token of the peer's. An IPv6 peer is its /64: it has all of it.
-func (a *askers) allow(peer netip.Addr) bool {
+// allow takes one token of the peer's.
+func (a askers) allow(peer netip.Addr) bool {
 	bits := 32
 	if peer.Is6() {
 		bits = 64
 	}
 	who, _ := peer.Prefix(bits)
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.peers[who]
-	if l == nil {
-		a.makeRoom(now)
-		l = rate.NewLimiter(askPerSecond, askBurst)
-		a.peers[who] = l
-	}
-	return l.AllowN(now, 1)
-}
-
-// makeRoom forgets the peers whose bucket is full again, which is as good as never having asked; when that is
-// not enough it forgets some others.
-func (a *askers) makeRoom(now time.Time) {
-	if len(a.peers) < askersMax {
-		return
-	}
-	for who, l := range a.peers {
-		if l.TokensAt(now) >= askBurst {
-			delete(a.peers, who)
-		}
-	}
-	for who := range a.peers {
-		if len(a.peers) < askersMax*3/4 {
-			return
-		}
-		delete(a.peers, who)
-	}
+	_, ok := a.take(who)
+	return ok
 }

@@ -193,6 +193,10 @@ func (c *client) refusal(resp *http.Response) error {
 	switch {
 	case said.Slug() == api.SlugNoBackup:
 		p.code = exitConfig // trying again would not help
+	case said.Slug() == api.SlugMissingScope:
+		p.do = "use a key that has the role, or ask who manages the keys of this server"
+	case said.Slug() == api.SlugTokenExpired:
+		p.do = "ask for a new key, and put it into PAYNOTIFY_TOKEN"
 	case p.code == exitAuth && c.token == "":
 		p.do = "set PAYNOTIFY_TOKEN to a key of this server"
 	case p.code == exitAuth:

@@ -23,6 +23,7 @@ const (
 	inflightMax        = 1000 // as for a merchant's own max_inflight
 	timeoutMin         = 100 * time.Millisecond
 	timeoutMax         = time.Minute    // a merchant that takes longer is down
+	ratePerSecondMax   = 1_000_000      // requests of one key; nobody can send more
 	keyCharsAdvised    = 16             // of an admin key; shorter ones can be guessed
 	retentionAdvised   = 49 * time.Hour // idempotency keys live as long as their record
 	secretFileBytesMax = 64 << 10
@@ -45,6 +46,9 @@ func (c *Config) check(found *faults) (warnings []string) {
 	c.checkEgress(found)
 	warnings = append(warnings, c.checkSecrets(found)...)
 	warnings = append(warnings, c.checkRetention(found)...)
+	if rate := c.Auth.RatePerSecond; !(rate >= 0 && rate <= ratePerSecondMax) {
+		found.add("auth.rate_per_second", "want 0 to %d, have %v", ratePerSecondMax, rate)
+	}
 	if c.Metrics.Listen != "" {
 		checkHostPort(found, "metrics.listen", c.Metrics.Listen)
 		if c.Metrics.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
@@ -69,7 +73,6 @@ func (c *Config) unsupported(found *faults) {
 			found.add(key, cure)
 		}
 	}
-	refuse("auth.rate_per_second", c.Auth.RatePerSecond != 0)
 	refuse("metrics.merchants", c.Metrics.Merchants != 0)
 	refuse("callback.url", c.Callback.URL != "")
 	refuse("callback.secret", c.Callback.Secret != "")

@@ -29,9 +29,9 @@ var configDocs = map[string]string{
 	"egress.require_https": "Refuse http notify_urls.",
 	"egress.resolver":      "The one DNS server to ask, HOST:PORT; empty asks the system's.",
 
-	"auth.admin_key":       "Bearer key of the API. Without one the API answers this machine only.",
+	"auth.admin_key":       "Bearer key of the API for an admin. Without one, and without API keys, it answers this machine only.",
 	"auth.admin_key_file":  "A file with the admin key, instead.",
-	"auth.rate_per_second": "Requests that one key may make in a second, 0 = no limit; not in this version.",
+	"auth.rate_per_second": "Requests that one key may make in a second of each process, 0 = no limit.",
 
 	"master_key": "Seals the merchants' keys at rest: 32 bytes in base64, or 64 hex digits. Without one a key " +
 		"is made beside the embedded store; with Redis it is required: openssl rand -base64 32 makes one.",
@@ -42,7 +42,7 @@ var configDocs = map[string]string{
 	"retention.exhausted": "Exhausted, canceled and quarantined ones.",
 	"retention.shrink":    "When an acknowledged one shrinks to its outline, 0 = never; Redis only.",
 
-	"metrics.listen":    "HOST:PORT of a listener of their own for /metrics; empty serves them beside the API.",
+	"metrics.listen":    "HOST:PORT of a listener of its own for /metrics and /debug/pprof/; empty serves /metrics beside the API.",
 	"metrics.merchants": "How many merchants get series of their own, 0 = none; not in this version.",
 
 	"callback":        "Tells the platform what became of its notifications.",

@@ -174,7 +174,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"bad variable", "", "PAYNOTIFY_DISPATCHER_WORKERS=many", "workers (PAYNOTIFY_DISPATCHER_WORKERS)"},
 		{"proxy", "egress: {proxy: 'https://u:hunter2@p:1'}\n", "", "egress.proxy (c.yaml:1): want http://HOST"},
 		{"proxy to ourselves", "egress: {proxy: 'http://127.0.0.1:8080'}\n", "", "is a listener of this server"},
-		{"rate", "auth: {rate_per_second: 5}\n", "", "auth.rate_per_second (c.yaml:1): not in this version"},
+		{"rate", "auth: {rate_per_second: -5}\n", "", "auth.rate_per_second (c.yaml:1): want 0 to 1000000"},
 		{"merchant metrics", "metrics: {merchants: 5}\n", "", "not in this version"},
 		{"callback", "callback: {url: 'https://x'}\n", "", "not in this version"},
 		{"notices", "notices: {secret: whsec_x}\n", "", "not in this version"},

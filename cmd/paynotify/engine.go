@@ -106,21 +106,20 @@ func (e *engine) start(ctx context.Context) error {
 	})
 	o := api.Options{
 		Store: e.dispatcher.Store, Intake: e.dispatcher, Prober: e.dispatcher, Ring: e.keys.Ring, Rules: &rules,
-		UserAgent: userAgent, AdminKey: string(e.cfg.Auth.AdminKey),
+		UserAgent: userAgent, AdminKey: string(e.cfg.Auth.AdminKey), RatePerSecond: e.cfg.Auth.RatePerSecond,
 		MaxInflightDefault: e.cfg.Dispatcher.MaxInflight, Ready: e.ready, NotYet: e.notYet,
 		Registerer: registry, Log: e.log, Version: version.Version,
 	}
 	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	if metrics == nil {
 		o.Metrics = scrape
-	} else {
-		e.MetricsURL = "http://" + metrics.Addr().String() + "/metrics"
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", scrape)
-		e.serve(metrics, mux)
 	}
 	e.URL = "http://" + main.Addr().String()
 	e.api = api.New(o)
+	if metrics != nil {
+		e.MetricsURL = "http://" + metrics.Addr().String() + "/metrics"
+		e.serve(metrics, e.api.Diagnostics(scrape))
+	}
 	e.run(ctx)
 	e.serve(main, e.api)
 	return nil
@@ -150,6 +149,7 @@ func (e *engine) run(ctx context.Context) {
 		defer close(e.dispatched)
 		err := e.admit(sends)
 		if err == nil {
+			e.audit(sends, "system.start")
 			err = e.dispatcher.Run(sends)
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
@@ -250,6 +250,9 @@ func (e *engine) Shutdown() error {
 	}
 	e.stopChores()
 	e.chores.Wait()
+	if e.notYet() == nil {
+		e.audit(ctx, "system.stop")
+	}
 	e.client.Close()
 	return e.backend.close()
 }

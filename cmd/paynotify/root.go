@@ -110,7 +110,7 @@ Start with "paynotify demo", then "paynotify serve --dev".`,
 		newTailCommand(), newResendCommand(), newSendingCommand())
 	addAll(root, groupCare, newHealthCommand(), newDoctorCommand(), newBackupCommand(), newFsckCommand(),
 		newMigrateCommand(),
-		newScheduleCommand(), newVersionCommand(), newCompletionCommand())
+		newKeyCommand(), newAuditCommand(), newScheduleCommand(), newVersionCommand(), newCompletionCommand())
 	return root
 }
 
