@@ -97,6 +97,9 @@ func objectOf(r *http.Request) string {
 	for _, kind := range []struct{ name, value string }{
 		{"merchant", r.PathValue("mch_id")}, {"notification", r.PathValue("notify_id")}, {"key", r.PathValue("id")},
 	} {
+		if kind.name == "key" && len(kind.value) > keyIDChars {
+			kind.value = "?" // a whole key, given by mistake, must not stay in a log
+		}
 		if id := kind.value; id != "" {
 			return kind.name + "/" + EscapeReply([]byte(id[:min(len(id), auditTextMax)]))
 		}

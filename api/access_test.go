@@ -1,0 +1,291 @@
+package api_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"paynotify/api"
+	"paynotify/store"
+)
+
+// The table of who may do what, written out once more and by hand: what stands here is what people are
+// promised. Columns: nobody, then keys with the roles ingest, read, operator, admin, auditor, metrics, portal.
+//
+//   - refused: 401 without a key, 403 with one
+//   - may; a key that is bound to a merchant may where it is about that merchant, others' things are 404
+//     w  may, with a key that is bound to none; one that is bound is refused: 403
+//   - everybody, without a key
+const authorized = `
+POST /v1/notifications                      - + - + + - - -
+POST /v1/notifications/batch                - + - + + - - -
+GET /v1/notifications                       - - + + + - - +
+GET /v1/notifications/{notify_id}           - + + + + - - +
+GET /v1/notifications/{notify_id}/evidence  - - - + + - - +
+POST /v1/notifications/{notify_id}/resend   - - - + + - - -
+POST /v1/notifications/{notify_id}/cancel   - - - + + - - -
+GET /v1/attempts                            - - + + + - - +
+GET /v1/merchants                           - - + + + - - +
+GET /v1/merchants/{mch_id}                  - - + + + - - +
+GET /v1/merchants/{mch_id}/public-key       - - + + + - - +
+POST /v1/merchants                          - - - - w - - -
+PATCH /v1/merchants/{mch_id}                - - - - + - - -
+DELETE /v1/merchants/{mch_id}               - - - - + - - -
+POST /v1/merchants/{mch_id}/rotate-key      - - - - + - - -
+POST /v1/merchants/{mch_id}/pause           - - - + + - - -
+POST /v1/merchants/{mch_id}/resume          - - - + + - - -
+POST /v1/merchants/{mch_id}/probe           - - - + + - - -
+GET /v1/stats                               - - w w w - - -
+GET /v1/sending                             - - w w w - - -
+PUT /v1/sending                             - - - w w - - -
+GET /v1/backup                              - - - - w - - -
+GET /v1/keys                                - - - - w - - -
+POST /v1/keys                               - - - - w - - -
+DELETE /v1/keys/{id}                        - - - - w - - -
+GET /v1/audit                               - - - - w w - -
+GET /metrics                                - - - w w - w -
+GET /debug/pprof/                           - - - - w - - -
+GET /healthz                                * * * * * * * *
+GET /readyz                                 * * * * * * * *
+GET /openapi.json                           * * * * * * * *
+GET /gateway.do                             * * * * * * * *
+GET /trade/notify_query.do                  * * * * * * * *
+/                                           * * * * * * * *
+`
+
+var authorizedRoles = []api.Role{
+	"", api.RoleIngest, api.RoleRead, api.RoleOperator, api.RoleAdmin, api.RoleAuditor, api.RoleMetrics, api.RolePortal,
+}
+
+// sample is a request for a route about something of a merchant, and what it answers to who may.
+type sample struct {
+	target, body string
+	want         int
+	absent       bool // it answers what is there: nothing of other merchants may be in it
+}
+
+// samples makes such a request for every route.
+var samples = map[string]func(w *world, mchID string) sample{
+	"POST /v1/notifications": func(_ *world, m string) sample {
+		return sample{"/v1/notifications", `{"mch_id":"` + m + `","params":{"total_fee":"1.00"}}`, 202, false}
+	},
+	"POST /v1/notifications/batch": func(_ *world, m string) sample {
+		body := `{"notifications":[{"mch_id":"` + m + `","params":{"total_fee":"1.00"}}]}`
+		return sample{"/v1/notifications/batch", body, 200, false}
+	},
+	"GET /v1/notifications": func(w *world, m string) sample {
+		w.send(m, "")
+		return sample{"/v1/notifications", "", 200, true}
+	},
+	"GET /v1/notifications/{notify_id}": func(w *world, m string) sample {
+		return sample{"/v1/notifications/" + w.send(m, ""), "", 200, false}
+	},
+	"GET /v1/notifications/{notify_id}/evidence": func(w *world, m string) sample {
+		return sample{"/v1/notifications/" + w.send(m, "") + "/evidence", "", 200, false}
+	},
+	"POST /v1/notifications/{notify_id}/resend": func(w *world, m string) sample {
+		return sample{"/v1/notifications/" + w.send(m, "") + "/resend", `{"reason":"asked"}`, 202, false}
+	},
+	"POST /v1/notifications/{notify_id}/cancel": func(w *world, m string) sample {
+		return sample{"/v1/notifications/" + w.send(m, "") + "/cancel", "", 200, false}
+	},
+	"GET /v1/attempts":  constant("/v1/attempts", "", 200),
+	"GET /v1/merchants": func(*world, string) sample { return sample{"/v1/merchants", "", 200, true} },
+	"GET /v1/merchants/{mch_id}": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m, "", 200, false}
+	},
+	"GET /v1/merchants/{mch_id}/public-key": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/public-key", "", 200, false}
+	},
+	"POST /v1/merchants": func(w *world, _ string) sample {
+		body := `{"mch_id":"` + w.fresh("new") + `","profile":"form","notify_url":"https://shop.example.com/n"}`
+		return sample{"/v1/merchants", body, 201, false}
+	},
+	"PATCH /v1/merchants/{mch_id}": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m, `{"name":"x"}`, 200, false}
+	},
+	"DELETE /v1/merchants/{mch_id}": func(w *world, _ string) sample {
+		id := w.fresh("gone")
+		w.mapi(id)
+		return sample{"/v1/merchants/" + id, "", 204, false}
+	},
+	"POST /v1/merchants/{mch_id}/rotate-key": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/rotate-key", "", 200, false}
+	},
+	"POST /v1/merchants/{mch_id}/pause": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/pause", "", 200, false}
+	},
+	"POST /v1/merchants/{mch_id}/resume": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/resume", "", 200, false}
+	},
+	"POST /v1/merchants/{mch_id}/probe": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/probe", "", 409, false} // options.probe is not set
+	},
+	"GET /v1/stats":   constant("/v1/stats", "", 200),
+	"GET /v1/sending": constant("/v1/sending", "", 200),
+	"PUT /v1/sending": constant("/v1/sending", `{"paused":false,"reason":"r"}`, 200),
+	"GET /v1/backup":  constant("/v1/backup", "", 200),
+	"GET /v1/keys":    constant("/v1/keys", "", 200),
+	"POST /v1/keys":   constant("/v1/keys", `{"role":"read"}`, 201),
+	"DELETE /v1/keys/{id}": func(w *world, _ string) sample {
+		id, _ := w.key(api.RoleRead, "")
+		return sample{"/v1/keys/" + id, "", 204, false}
+	},
+	"GET /v1/audit":              constant("/v1/audit", "", 200),
+	"GET /metrics":               constant("/metrics", "", 200),
+	"GET /debug/pprof/":          constant("/debug/pprof/", "", 200),
+	"GET /healthz":               constant("/healthz", "", 200),
+	"GET /readyz":                constant("/readyz", "", 200),
+	"GET /openapi.json":          constant("/openapi.json", "", 200),
+	"GET /gateway.do":            constant("/gateway.do", "", 200),
+	"GET /trade/notify_query.do": constant("/trade/notify_query.do", "", 200),
+	"/":                          constant("/nothing", "", 404),
+}
+
+func constant(target, body string, want int) func(*world, string) sample {
+	return func(*world, string) sample { return sample{target, body, want, false} }
+}
+
+var freshCount int
+
+// fresh is a name that nothing has yet.
+func (w *world) fresh(prefix string) string {
+	freshCount++
+	return fmt.Sprintf("%s-%d", prefix, freshCount)
+}
+
+// key makes a key of any role, also of those that the API gives to no key.
+func (w *world) key(role api.Role, mchID string) (id, text string) {
+	w.t.Helper()
+	id, secret, text := api.NewKeyText()
+	digest := sha256.Sum256([]byte(secret))
+	_, err := w.store.CreateKey(context.Background(), store.APIKey{
+		ID: id, Role: string(role), MchID: mchID, Digest: digest[:],
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id, text
+}
+
+// request asks from afar, with a key or without.
+func (w *world) request(route, key string, s sample) reply {
+	w.t.Helper()
+	method, _, named := strings.Cut(route, " ")
+	if !named {
+		method = "GET"
+	}
+	r := httptest.NewRequest(method, "http://pay.example.com"+s.target, strings.NewReader(s.body))
+	r.RemoteAddr = "203.0.113.9:5000"
+	if s.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	if route == "GET /debug/pprof/" {
+		rec := httptest.NewRecorder()
+		w.api.Diagnostics(someMetrics).ServeHTTP(rec, r)
+		return reply{t: w.t, status: rec.Code, header: rec.Header(), body: rec.Body.String()}
+	}
+	return w.do(r)
+}
+
+// TestWhoMayDoWhat asks every route as everybody: a route that is not in the table fails, and so does a row
+// without a route.
+func TestWhoMayDoWhat(t *testing.T) {
+	table := map[string][]string{}
+	for line := range strings.SplitSeq(strings.TrimSpace(authorized), "\n") {
+		fields := strings.Fields(line)
+		n := len(fields) - len(authorizedRoles)
+		table[strings.Join(fields[:n], " ")] = fields[n:]
+	}
+	for _, route := range api.RoutePatterns() {
+		if table[route] == nil {
+			t.Errorf("%s is not in the table: who may use it?", route)
+		}
+	}
+	w := newWorld(t, func(o *api.Options) { o.Metrics = someMetrics })
+	w.mapi("m1")
+	w.mapi("m2")
+	keys, bound := map[api.Role]string{}, map[api.Role]string{}
+	for _, role := range authorizedRoles[1:] {
+		if role != api.RolePortal {
+			_, keys[role] = w.key(role, "")
+		}
+		if !slices.Contains([]api.Role{api.RoleAdmin, api.RoleAuditor, api.RoleMetrics}, role) {
+			_, bound[role] = w.key(role, "m1") // the others cannot be bound
+		}
+	}
+	for route, marks := range table {
+		about, known := samples[route]
+		if !known || !slices.Contains(api.RoutePatterns(), route) {
+			t.Errorf("%s: there is no such route, or no sample of it", route)
+			continue
+		}
+		for i, mark := range marks {
+			role := authorizedRoles[i]
+			t.Run(route+" as "+string(role), func(t *testing.T) {
+				w.t = t
+				checkMark(w, route, mark, role, keys[role], bound[role], about)
+			})
+		}
+	}
+}
+
+// checkMark asks one route as one role: with a key for everything, and with keys for one merchant.
+func checkMark(
+	w *world, route, mark string, role api.Role, key, bound string, about func(*world, string) sample,
+) {
+	w.t.Helper()
+	may := mark == "+" || mark == "w" || mark == "*"
+	s := about(w, "m1")
+	if key != "" || role == "" {
+		wantMark(w, w.request(route, key, s), s, may, role)
+	}
+	if bound == "" {
+		return
+	}
+	s = about(w, "m1")
+	r := w.request(route, bound, s)
+	wantMark(w, r, s, may && mark != "w", role)
+	if mark != "+" {
+		return
+	}
+	if s.absent {
+		if !strings.Contains(r.body, `"m1"`) || strings.Contains(r.body, `"m2"`) {
+			w.t.Errorf("bound to m1: shows %s", r.body)
+		}
+		return
+	}
+	other := about(w, "m2")
+	if other.target == s.target && other.body == s.body {
+		return // it is not about one merchant
+	}
+	got := w.request(route, bound, other)
+	if got.status != http.StatusNotFound && !strings.Contains(got.body, `{"status":404,"problem"`) {
+		w.t.Errorf("bound to m1, about m2: status %d, want 404: %s", got.status, got.body)
+	}
+}
+
+func wantMark(w *world, r reply, s sample, may bool, role api.Role) {
+	w.t.Helper()
+	switch {
+	case may:
+		if r.status != s.want {
+			w.t.Errorf("status %d, want %d: %s", r.status, s.want, r.body)
+		}
+	case role == "":
+		checkRefusal(w.t, r)
+	default:
+		p := r.problem(http.StatusForbidden, "missing-scope")
+		if !strings.Contains(p.Detail, string(role)) && !strings.Contains(p.Detail, "m1") {
+			w.t.Errorf("the detail does not say what is missing: %s", p.Detail)
+		}
+	}
+}
