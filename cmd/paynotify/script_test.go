@@ -172,12 +172,20 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// capture NAME puts the last output into an environment variable.
+// capture NAME [REGEXP] puts the last output, or the first group of REGEXP in it, into an environment variable.
 func capture(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: capture NAME")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: capture NAME [REGEXP]")
 	}
-	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+	value := strings.TrimSpace(ts.ReadFile("stdout"))
+	if len(args) == 2 {
+		found := regexp.MustCompile(args[1]).FindStringSubmatch(value)
+		if len(found) < 2 {
+			ts.Fatalf("no %s in %q", args[1], value)
+		}
+		value = found[1]
+	}
+	ts.Setenv(args[0], value)
 }
 
 // hits FILE N checks that what listen printed there is N requests, each verified, all with the same
