@@ -15,7 +15,8 @@ import (
 )
 
 // The table of who may do what, written out once more and by hand: what stands here is what people are
-// promised. Columns: nobody, then keys with the roles ingest, read, operator, admin, auditor, metrics, portal.
+// promised. Columns: nobody, then keys with the roles ingest, read, operator, admin, auditor, metrics and
+// portal.
 //
 //   - refused: 401 without a key, 403 with one
 //   - may; a key that is bound to a merchant may where it is about that merchant, others' things are 404
@@ -59,7 +60,8 @@ GET /trade/notify_query.do                  * * * * * * * *
 `
 
 var authorizedRoles = []api.Role{
-	"", api.RoleIngest, api.RoleRead, api.RoleOperator, api.RoleAdmin, api.RoleAuditor, api.RoleMetrics, api.RolePortal,
+	"", api.RoleIngest, api.RoleRead, api.RoleOperator, api.RoleAdmin, api.RoleAuditor, api.RoleMetrics,
+	api.RolePortal,
 }
 
 // sample is a request for a route about something of a merchant, and what it answers to who may.
@@ -287,5 +289,56 @@ func wantMark(w *world, r reply, s sample, may bool, role api.Role) {
 		if !strings.Contains(p.Detail, string(role)) && !strings.Contains(p.Detail, "m1") {
 			w.t.Errorf("the detail does not say what is missing: %s", p.Detail)
 		}
+	}
+}
+
+// TestBoundKeysSeeOnlyTheirOwn checks the ways to other merchants' things that lead through no path.
+func TestBoundKeysSeeOnlyTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	w.mapi("m1")
+	w.mapi("m2")
+	_, key := w.key(api.RoleOperator, "m1")
+	const body = `{"mch_id":"m2","params":{"total_fee":"1"}}`
+	w.call("POST", "/v1/notifications", body, "Idempotency-Key: k").want(202)
+	// The key of a request that was answered to somebody else.
+	r := w.call("POST", "/v1/notifications", body, append(as(key), "Idempotency-Key: k")...)
+	r.problem(404, "merchant-not-found")
+	batch := w.call("POST", "/v1/notifications/batch", `{"notifications":[`+
+		`{"mch_id":"m2","params":{"total_fee":"1"},"idempotency_key":"k"},`+
+		`{"mch_id":"m1","params":{"total_fee":"1"}}]}`, as(key)...).want(200)["results"].([]any)
+	for i, want := range []string{"404", "202"} {
+		if got := fmt.Sprint(batch[i].(map[string]any)["status"]); got != want {
+			t.Errorf("item %d: status %s, want %s", i, got, want)
+		}
+	}
+	for filter, want := range map[string]int{
+		"": 1, "?mch_id=m1": 1, "?mch_id=m2": 0, "?notify_state=pending": 1,
+	} {
+		list := w.call("GET", "/v1/notifications"+filter, "", as(key)...).want(200)["notifications"].([]any)
+		if len(list) != want {
+			t.Errorf("list%s: %d, want %d", filter, len(list), want)
+		}
+	}
+	page := w.call("GET", "/v1/merchants?limit=1", "", as(key)...).want(200)
+	if len(page["merchants"].([]any)) != 1 || page["next_cursor"] != nil {
+		t.Errorf("merchants %v", page)
+	}
+	every := w.call("GET", "/v1/merchants?limit=1", "").want(200)["next_cursor"].(string)
+	page = w.call("GET", "/v1/merchants?cursor="+every, "", as(key)...).want(200)
+	if len(page["merchants"].([]any)) != 0 {
+		t.Errorf("behind the only one: %v", page)
+	}
+	start := w.call("GET", "/v1/attempts", "", as(key)...).want(200)["next_cursor"].(string)
+	w.settle("m2", acked)
+	w.settle("m1", acked)
+	followed := w.call("GET", "/v1/attempts?after="+start, "", as(key)...).want(200)["attempts"].([]any)
+	if len(followed) != 1 || followed[0].(map[string]any)["mch_id"] != "m1" {
+		t.Errorf("attempts %v", followed)
+	}
+	// A merchant that is gone is gone for its key too.
+	w.call("DELETE", "/v1/merchants/m1", "").want(204)
+	w.call("GET", "/v1/merchants/m1", "", as(key)...).problem(404, "merchant-not-found")
+	if gone := w.call("GET", "/v1/merchants", "", as(key)...).want(200)["merchants"].([]any); len(gone) != 0 {
+		t.Errorf("merchants %v", gone)
 	}
 }

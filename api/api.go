@@ -95,7 +95,8 @@ func New(o Options) *API {
 			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
 		},
 		Auth: newAuthenticator(&o),
-		mux:  http.NewServeMux(), rates: newRates(&o), requests: newRequestIDs(), ready: o.Ready, notYet: o.NotYet, metrics: o.Metrics,
+		mux:  http.NewServeMux(), rates: newRates(&o), requests: newRequestIDs(), ready: o.Ready,
+		notYet: o.NotYet, metrics: o.Metrics,
 		ingest: newIngest(o.Registerer), askers: newAskers(o.Now), done: make(chan struct{}),
 		trouble: rate.Sometimes{First: 100, Interval: time.Second},
 	}

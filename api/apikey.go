@@ -84,16 +84,16 @@ func randomText(alphabet string, n int) string {
 	}
 }
 
-// APIKeyRequest is the body that makes an API key. Only role is required.
-type APIKeyRequest struct {
+// AccessKeyRequest is the body that makes an API key. Only role is required.
+type AccessKeyRequest struct {
 	Name      string     `json:"name,omitempty" maxLength:"128" doc:"What people call it"`
 	Role      Role       `json:"role" enum:"ingest,read,operator,admin,auditor,metrics"`
-	MchID     string     `json:"mch_id,omitempty" doc:"The only merchant it is for: ingest, read and operator only"`
+	MchID     string     `json:"mch_id,omitempty" doc:"The only merchant it is for"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Not taken from then on; default: never"`
 }
 
-// APIKeyView is an API key as lists show it: never the key itself, which nobody has but its holder.
-type APIKeyView struct {
+// AccessKeyView is an API key as lists show it: never the key itself, which nobody has but its holder.
+type AccessKeyView struct {
 	ID        string  `json:"id" doc:"Public: the part of the key between the underscores"`
 	Name      string  `json:"name"`
 	Role      Role    `json:"role"`
@@ -104,25 +104,25 @@ type APIKeyView struct {
 	RevokedAt *Time   `json:"revoked_at" nullable:"true"`
 }
 
-// APIKeyCreated answers the making of a key.
-type APIKeyCreated struct {
-	APIKeyView
+// AccessKeyCreated answers the making of a key.
+type AccessKeyCreated struct {
+	AccessKeyView
 
 	Key      string   `json:"key" doc:"Shown this once"`
 	Warnings []string `json:"warnings" nullable:"false" doc:"What changes with it, in words"`
 }
 
-// APIKeyList is all API keys, oldest first.
-type APIKeyList struct {
-	Keys []APIKeyView `json:"keys" nullable:"false" doc:"Revoked and expired ones too"`
+// AccessKeyList is all API keys, oldest first.
+type AccessKeyList struct {
+	Keys []AccessKeyView `json:"keys" nullable:"false" doc:"Revoked and expired ones too"`
 }
 
-func (*APIKeyRequest) documented() reflect.Type { return reflect.TypeFor[APIKeyRequest]() }
+func (*AccessKeyRequest) documented() reflect.Type { return reflect.TypeFor[AccessKeyRequest]() }
 
 // keyNameMax bounds what people call a key, in characters.
 const keyNameMax = 128
 
-func (req *APIKeyRequest) readFrom(r *reader) {
+func (req *AccessKeyRequest) readFrom(r *reader) {
 	if !r.object("body", []string{"name", "role", "mch_id", "expires_at"}, func(name string) {
 		switch at := "body." + name; name {
 		case "name":
@@ -165,19 +165,22 @@ type keyInput struct {
 
 func (a *API) keyRoutes() {
 	s := a.Service
+	type creation = onlyBody[AccessKeyRequest, *AccessKeyRequest]
 	declare(a, huma.Operation{
 		OperationID: "create-key", Method: "POST", Path: "/v1/keys", DefaultStatus: http.StatusCreated,
 		Summary: "Make an API key", Tags: tagAccess,
-		Description: "The answer shows it, this once. To rotate a key make a second one, give it to its holder, and " +
-			"revoke the first. The first one with the role admin ends the time in which this machine's own users " +
-			"need no key.",
-	}, []int{404, 409}, func(ctx context.Context, in *onlyBody[APIKeyRequest, *APIKeyRequest]) (APIKeyCreated, error) {
-		return withBody(&in.Body, func(req *APIKeyRequest) (APIKeyCreated, error) { return s.CreateKey(ctx, *req) })
+		Description: "The answer shows it, this once. To rotate a key make a second one, give it to its holder, " +
+			"and revoke the first. Only ingest, read and operator can be bound to a merchant. The first one with " +
+			"the role admin ends the time in which this machine's own users need no key.",
+	}, []int{404, 409}, func(ctx context.Context, in *creation) (AccessKeyCreated, error) {
+		return withBody(&in.Body, func(req *AccessKeyRequest) (AccessKeyCreated, error) {
+			return s.CreateKey(ctx, *req)
+		})
 	})
 	declare(a, huma.Operation{
 		OperationID: "list-keys", Method: "GET", Path: "/v1/keys", Summary: "List API keys, oldest first",
 		Tags: tagAccess,
-	}, nil, func(ctx context.Context, _ *noInput) (APIKeyList, error) { return s.Keys(ctx) })
+	}, nil, func(ctx context.Context, _ *noInput) (AccessKeyList, error) { return s.Keys(ctx) })
 	declare(a, huma.Operation{
 		OperationID: "revoke-key", Method: "DELETE", Path: "/v1/keys/{id}", Tags: tagAccess,
 		Summary: "End an API key for good", DefaultStatus: http.StatusNoContent,
@@ -187,12 +190,12 @@ func (a *API) keyRoutes() {
 	})
 }
 
-// keyIDTries is how often an id is drawn anew that a key has already; one of 36^8 is taken once in a lifetime.
+// keyIDTries is how often an id is drawn that another key has; of 36^8 nobody will see it happen twice.
 const keyIDTries = 3
 
 // CreateKey makes an API key; the answer has it, and nobody ever again.
-func (s *Service) CreateKey(ctx context.Context, req APIKeyRequest) (APIKeyCreated, error) {
-	var none APIKeyCreated
+func (s *Service) CreateKey(ctx context.Context, req AccessKeyRequest) (AccessKeyCreated, error) {
+	var none AccessKeyCreated
 	k := store.APIKey{Name: req.Name, Role: string(req.Role), MchID: req.MchID}
 	if req.ExpiresAt != nil {
 		k.ExpiresAt = req.ExpiresAt.UTC()
@@ -226,8 +229,8 @@ func (s *Service) CreateKey(ctx context.Context, req APIKeyRequest) (APIKeyCreat
 			return none, fromStore(err)
 		}
 		s.Log.Info("API key made", "key_id", made.ID, "name", made.Name, "role", made.Role, "mch_id", made.MchID)
-		v := APIKeyCreated{APIKeyView: s.keyView(&made), Key: whole, Warnings: s.keyWarnings(ctx, &made)}
-		note(ctx, "key/"+made.ID, nil, factsOf(v.APIKeyView, "fingerprint", fingerprint(made.Digest)))
+		v := AccessKeyCreated{AccessKeyView: s.keyView(&made), Key: whole, Warnings: s.keyWarnings(ctx, &made)}
+		note(ctx, "key/"+made.ID, nil, factsOf(v.AccessKeyView, "fingerprint", fingerprint(made.Digest)))
 		return v, nil
 	}
 	return none, asProblem(errors.New("no free id for an API key"))
@@ -239,24 +242,25 @@ func (s *Service) keyWarnings(ctx context.Context, k *store.APIKey) []string {
 	case s.auth.configured:
 		return []string{}
 	case Role(k.Role) == RoleAdmin:
-		return []string{"from now on this machine's own users need a key too; keep this one, or configure auth.admin_key"}
+		return []string{"from now on this machine's own users need a key too; keep this one, or configure " +
+			"auth.admin_key"}
 	}
 	if exist, err := s.auth.adminKeys.exist(ctx, s.Store, s.Now()); err != nil || exist {
 		return []string{}
 	}
-	return []string{"there is no key for an admin: this machine's own users still need none and may do everything; " +
-		"make one with the role admin, or configure auth.admin_key"}
+	return []string{"there is no key for an admin: this machine's own users still need none and may do " +
+		"everything; make one with the role admin, or configure auth.admin_key"}
 }
 
 // Keys lists all API keys.
-func (s *Service) Keys(ctx context.Context) (APIKeyList, error) {
+func (s *Service) Keys(ctx context.Context) (AccessKeyList, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	keys, err := s.Store.Keys(ctx)
 	if err != nil {
-		return APIKeyList{}, fromStore(err)
+		return AccessKeyList{}, fromStore(err)
 	}
-	out := APIKeyList{Keys: make([]APIKeyView, len(keys))}
+	out := AccessKeyList{Keys: make([]AccessKeyView, len(keys))}
 	for i := range keys {
 		out.Keys[i] = s.keyView(&keys[i])
 	}
@@ -287,8 +291,8 @@ func (s *Service) RevokeKey(ctx context.Context, id string) error {
 	return nil
 }
 
-func (s *Service) keyView(k *store.APIKey) APIKeyView {
-	v := APIKeyView{
+func (s *Service) keyView(k *store.APIKey) AccessKeyView {
+	v := AccessKeyView{
 		ID: k.ID, Name: k.Name, Role: Role(k.Role), MchID: orNil(k.MchID), State: "live",
 		CreatedAt: Time{k.CreatedAt}, ExpiresAt: timeOrNil(k.ExpiresAt), RevokedAt: timeOrNil(k.RevokedAt),
 	}

@@ -37,12 +37,12 @@ func TestKeyText(t *testing.T) {
 			other = 'y'
 		}
 		bad := key[:i] + string(other) + key[i+1:]
-		p := w.call("GET", "/v1/stats", "", "Authorization:", "Authorization: Bearer "+bad).problem(401, "unauthorized")
+		p := w.call("GET", "/v1/stats", "", as(bad)...).problem(401, "unauthorized")
 		if i >= len("pn_") && !strings.Contains(p.Detail, "checksum") {
 			t.Errorf("%s: %s", bad, p.Detail)
 		}
 	}
-	p := w.call("GET", "/v1/stats", "", "Authorization:", "Authorization: Bearer "+key).problem(401, "unauthorized")
+	p := w.call("GET", "/v1/stats", "", as(key)...).problem(401, "unauthorized")
 	if strings.Contains(p.Detail, "checksum") {
 		t.Errorf("a whole key: %s", p.Detail)
 	}
@@ -56,7 +56,8 @@ func TestKeyLifecycle(t *testing.T) {
 	w := newWorld(t, func(o *api.Options) { o.Now = c.read })
 	w.mapi("m1")
 	ends := c.now.Add(time.Hour).UTC().Format(time.RFC3339)
-	made := w.call("POST", "/v1/keys", `{"name":"shop <1>","role":"read","mch_id":"m1","expires_at":"`+ends+`"}`).want(201)
+	made := w.call("POST", "/v1/keys",
+		`{"name":"shop <1>","role":"read","mch_id":"m1","expires_at":"`+ends+`"}`).want(201)
 	key, id := made["key"].(string), made["id"].(string)
 	wantMembers(t, made, map[string]any{
 		"name": "shop <1>", "role": "read", "mch_id": "m1", "state": "live", "revoked_at": nil,
@@ -98,7 +99,9 @@ func TestKeyLifecycle(t *testing.T) {
 		t.Fatalf("%d keys", len(keys))
 	}
 	wantMembers(t, keys[0].(map[string]any), map[string]any{"id": id, "state": "expired", "mch_id": "m1"})
-	wantMembers(t, keys[1].(map[string]any), map[string]any{"state": "revoked", "mch_id": nil, "role": "operator"})
+	wantMembers(t, keys[1].(map[string]any), map[string]any{
+		"state": "revoked", "mch_id": nil, "role": "operator",
+	})
 	for _, part := range []string{key[12:], second["key"].(string)[12:], "digest", `"key"`} {
 		if strings.Contains(list.body, part) {
 			t.Errorf("the list shows %s: %s", part, list.body)
@@ -177,7 +180,8 @@ func TestFirstKeysOfAKeylessServer(t *testing.T) {
 	warned(admin, "this machine's own users need a key too")
 	local(401) // at once
 	w.call("GET", "/v1/keys", "", as(admin["key"].(string))...).want(200)
-	if ws := post(`{"role":"ingest"}`, "Bearer "+admin["key"].(string))["warnings"]; len(ws.([]any)) > 0 {
+	ingest := post(`{"role":"ingest"}`, "Bearer "+admin["key"].(string))
+	if ws := ingest["warnings"]; len(ws.([]any)) > 0 {
 		t.Errorf("warnings %v", ws)
 	}
 

@@ -14,9 +14,9 @@ import (
 )
 
 // How what people do comes into the audit log. Record wraps an action and appends one entry about it; the
-// functions of Service that it calls note what they found before and left behind. First comes the change, then
-// its entry, then the answer: an entry says what came of the action, and nobody is told of a success that the
-// log does not have. When the entry cannot be written the answer is a 503, and so its outcome unknown to the
+// functions of Service that it calls note what they found before and left behind. First comes the change,
+// then its entry, then the answer: an entry says what came of the action, and nobody is told of a success
+// that the log does not have. When the entry cannot be written the answer is a 503, and so its outcome unknown to the
 // caller. A process that dies between the two leaves a change without an entry; that is a few milliseconds,
 // and the change itself has its time in the record that it changed.
 
@@ -102,7 +102,9 @@ func (s *Service) Record(
 }
 
 // entry appends what became of an action. The one who asked for it may be gone by now.
-func (s *Service) entry(ctx context.Context, action string, d *deed, result string, wait time.Duration) error {
+func (s *Service) entry(
+	ctx context.Context, action string, d *deed, result string, wait time.Duration,
+) error {
 	c, _ := callerOf(ctx)
 	e := store.AuditEntry{
 		Actor: c.Name, Action: action, Object: d.object, Before: d.before.raw(), After: d.after.raw(),

@@ -14,7 +14,7 @@ import (
 type AuditEntryView struct {
 	Seq       int64           `json:"seq" doc:"From 1, without gaps"`
 	At        Time            `json:"at"`
-	Actor     string          `json:"actor" doc:"A key's id, admin (the configured key), local, system or anonymous"`
+	Actor     string          `json:"actor" doc:"A key's id; or admin, local, system, anonymous"`
 	Source    *string         `json:"source" doc:"IP address; null for the system"`
 	Action    string          `json:"action" example:"merchant.create"`
 	Object    string          `json:"object" example:"merchant/m1"`
@@ -47,9 +47,10 @@ func (a *API) auditRoutes() {
 	declare(a, huma.Operation{
 		OperationID: "get-audit", Method: "GET", Path: "/v1/audit", Tags: tagAccess,
 		Summary: "Read the audit log, oldest first",
-		Description: "Who did what, with what came of it; nothing is ever deleted. Each entry is chained to the one " +
-			"before it: \"paynotify audit verify\" recomputes the chain. Accepted notifications are not in it: each " +
-			"is a record of its own.",
+		Description: "Who did what, and what came of it; nothing is ever deleted. The actor admin is the " +
+			"configured key, local a user of this machine without one. Each entry is chained to the one before it: " +
+			"\"paynotify audit verify\" recomputes the chain. Accepted notifications are not in it: each is a " +
+			"record of its own.",
 	}, nil, func(ctx context.Context, in *auditInput) (AuditPage, error) {
 		return a.Service.AuditLog(ctx, in.After, in.Limit)
 	})
@@ -68,7 +69,8 @@ func (s *Service) AuditLog(ctx context.Context, after int64, limit int) (AuditPa
 	if err != nil {
 		return AuditPage{}, fromStore(err)
 	}
-	out := AuditPage{Entries: make([]AuditEntryView, len(entries)), Head: AuditHead{Sum: hexSum(store.AuditEntry{})}}
+	out := AuditPage{Entries: make([]AuditEntryView, len(entries))}
+	out.Head.Sum = hexSum(store.AuditEntry{})
 	for i := range entries {
 		out.Entries[i] = auditView(&entries[i])
 	}

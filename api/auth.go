@@ -122,8 +122,8 @@ func (a *Authenticator) local(r *http.Request) (Principal, *Problem) {
 	case err != nil:
 		return Principal{}, unavailable(err)
 	case exists:
-		return Principal{}, unauthorized("There is an API key with the role admin, so that this machine's own users " +
-			"need a key too: send Authorization: Bearer KEY. If it is lost, configure auth.admin_key and restart.")
+		return Principal{}, unauthorized("There is an API key with the role admin, so that this machine's own " +
+			"users need a key too: send Authorization: Bearer KEY. If it is lost, configure auth.admin_key.")
 	}
 	return Principal{Name: "local", Role: RoleAdmin}, nil
 }

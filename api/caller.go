@@ -41,7 +41,7 @@ func foreign(ctx context.Context, mchID string) bool {
 	return bound != "" && bound != mchID
 }
 
-// ownMerchant finds a merchant absent that the caller may not see: that it exists is not the caller's business.
+// ownMerchant finds a merchant absent that the caller may not see: that it exists is none of its business.
 func ownMerchant(ctx context.Context, mchID string) error {
 	if foreign(ctx, mchID) {
 		return store.ErrNoMerchant

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -168,9 +169,7 @@ func (h *heldAnswer) problem() error {
 // release sends the answer.
 func (h *heldAnswer) release() {
 	to := h.ResponseWriter.Header()
-	for name, values := range h.header {
-		to[name] = values
-	}
+	maps.Copy(to, h.header)
 	if h.status == 0 {
 		h.status = http.StatusOK
 	}

@@ -166,7 +166,8 @@ func TestDiagnostics(t *testing.T) {
 			t.Errorf("%s from %s: status %d, want %d: %s", c.target, c.peer, r.status, c.want, r.body)
 		}
 	}
-	if text := ask("/debug/pprof/goroutine?debug=1", here, "").body; !strings.Contains(text, "goroutine profile:") {
+	text := ask("/debug/pprof/goroutine?debug=1", here, "").body
+	if !strings.Contains(text, "goroutine profile:") {
 		t.Errorf("goroutines: %.100s", text)
 	}
 	w.api.Drain() // profiles end with the server

@@ -166,7 +166,8 @@ func fromStore(err error) *Problem {
 	case errors.Is(err, store.ErrNoKey):
 		return problem(SlugKeyNotFound, "No API key has this id; GET /v1/keys lists them.")
 	case errors.Is(err, store.ErrKeysMax):
-		return problem(SlugTooManyKeys, "There are "+itoa(store.KeysMax)+" API keys, none of them revoked; revoke one.")
+		return problem(SlugTooManyKeys, "There are "+itoa(store.KeysMax)+
+			" API keys, none of them revoked; revoke one.")
 	case errors.Is(err, store.ErrHasPending):
 		return problem(SlugMerchantHasPending,
 			"Notifications are still owed to this merchant; cancel them or wait until they are final.")

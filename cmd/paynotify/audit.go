@@ -31,8 +31,8 @@ func auditVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Recompute the chain of the audit log",
-		Long: `Recompute the chain of the audit log: every entry's sum covers the entry and the sum before it. Exit 0
-when it is whole, 65 when an entry is missing or is not what was written; the first one is named.
+		Long: `Recompute the chain of the audit log: every entry's sum covers the entry and the sum before it.
+Exit 0 when it is whole, 65 when an entry is missing or is not what was written; the first one is named.
 
 The chain alone cannot tell that entries at its end were cut off, nor that all of it was made anew. For that
 note the last sum down elsewhere, and give it later with --noted.`,
@@ -54,7 +54,7 @@ note the last sum down elsewhere, and give it later with --noted.`,
 			return v.print(cmd)
 		},
 	}
-	c.Flags().StringVar(&noted, "noted", "", "an entry's seq and sum as noted before, SEQ:SUM: it must still be there")
+	c.Flags().StringVar(&noted, "noted", "", "an entry's SEQ:SUM as noted before: it must still be there")
 	return c
 }
 
@@ -101,12 +101,12 @@ func (v *auditVerifier) run(ctx context.Context, c *client) error {
 func (v *auditVerifier) check(page *api.AuditPage) (more bool) {
 	for i := range page.Entries {
 		e, err := page.Entries[i].Entry()
-		at, whole := store.VerifyChain(v.last.Sum, []store.AuditEntry{e})
+		_, whole := store.VerifyChain(v.last.Sum, []store.AuditEntry{e})
 		switch {
-		case err != nil || !whole && e.Seq == v.last.Seq+1:
-			v.breaks(v.last.Seq+1, "it is not what was written, or an entry before it is not")
-		case !whole || e.Seq != v.last.Seq+1:
-			v.breaks(max(at, v.last.Seq+1), "it is missing")
+		case e.Seq != v.last.Seq+1:
+			v.breaks(v.last.Seq+1, "it is missing")
+		case err != nil || !whole:
+			v.breaks(e.Seq, "it is not what was written, or an entry before it is not")
 		case e.Seq == v.noted && page.Entries[i].Sum != v.notedSum:
 			v.breaks(e.Seq, "its sum is not the one that was noted: the log was made anew up to there")
 		}
@@ -144,8 +144,8 @@ func (v *auditVerifier) print(cmd *cobra.Command) error {
 	case v.broken != 0:
 		p := dataf("the audit log is broken at entry %d", v.broken)
 		p.why = v.why
-		p.do = fmt.Sprintf("up to entry %d it is whole; compare with a backup, and ask who could write to the store",
-			v.last.Seq)
+		p.do = fmt.Sprintf("up to entry %d it is whole; compare with a backup, and ask who could write to "+
+			"the store", v.last.Seq)
 		return p
 	case wantsJSON(cmd):
 		return nil
@@ -153,8 +153,8 @@ func (v *auditVerifier) print(cmd *cobra.Command) error {
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the audit log is empty")
 		return err
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%d entries, the chain is whole; note this down elsewhere:\n%d:%s\n",
-		v.last.Seq, v.last.Seq, sum)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%d entries, the chain is whole; note this down elsewhere:\n"+
+		"%d:%s\n", v.last.Seq, v.last.Seq, sum)
 	return err
 }
 

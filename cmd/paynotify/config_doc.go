@@ -29,7 +29,7 @@ var configDocs = map[string]string{
 	"egress.require_https": "Refuse http notify_urls.",
 	"egress.resolver":      "The one DNS server to ask, HOST:PORT; empty asks the system's.",
 
-	"auth.admin_key":       "Bearer key of the API for an admin. Without one, and without API keys, it answers this machine only.",
+	"auth.admin_key":       "Bearer key of the API, for an admin. Without any key it answers this machine only.",
 	"auth.admin_key_file":  "A file with the admin key, instead.",
 	"auth.rate_per_second": "Requests that one key may make in a second of each process, 0 = no limit.",
 
@@ -42,7 +42,7 @@ var configDocs = map[string]string{
 	"retention.exhausted": "Exhausted, canceled and quarantined ones.",
 	"retention.shrink":    "When an acknowledged one shrinks to its outline, 0 = never; Redis only.",
 
-	"metrics.listen":    "HOST:PORT of a listener of its own for /metrics and /debug/pprof/; empty serves /metrics beside the API.",
+	"metrics.listen":    "HOST:PORT of a listener for /metrics and /debug/pprof/; empty: metrics beside the API.",
 	"metrics.merchants": "How many merchants get series of their own, 0 = none; not in this version.",
 
 	"callback":        "Tells the platform what became of its notifications.",

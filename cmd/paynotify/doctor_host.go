@@ -194,9 +194,9 @@ func (d *doctor) access(context.Context) {
 	case d.cfg.Auth.AdminKey != "":
 		d.ok(check, "the API wants auth.admin_key, on %s", d.cfg.Listen)
 	case local:
-		d.ok(check, "no auth.admin_key: the API answers this machine only, and holders of API keys, on %s", d.cfg.Listen)
+		d.ok(check, "no auth.admin_key: the API answers this machine only, and API keys, on %s", d.cfg.Listen)
 	default:
 		d.warn(check, fmt.Sprintf("set auth.admin_key, or listen on 127.0.0.1 instead of %s", d.cfg.Listen),
-			"no auth.admin_key: the API listens on %s and still answers this machine only, and holders of API keys", d.cfg.Listen)
+			"no auth.admin_key: the API listens on %s and still answers this machine only, and API keys", d.cfg.Listen)
 	}
 }

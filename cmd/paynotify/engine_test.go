@@ -88,6 +88,13 @@ func TestMetricsListenerOfItsOwn(t *testing.T) {
 	if status, _ := fetch(t, own.URL+"/metrics"); status == 200 {
 		t.Error("beside the API as well")
 	}
+	profiles := strings.TrimSuffix(own.MetricsURL, "/metrics") + "/debug/pprof/"
+	if status, text := fetch(t, profiles); status != 200 || !strings.Contains(text, "heap") {
+		t.Errorf("profiles: got %d %.100s", status, text)
+	}
+	if status, _ := fetch(t, own.URL+"/debug/pprof/heap"); status != 404 {
+		t.Errorf("profiles beside the API: got %d", status)
+	}
 }
 
 // TestShutdownDrains: while a send is in flight /readyz says why no traffic should come, and the send ends.

@@ -92,7 +92,7 @@ func addKey(cmd *cobra.Command, body map[string]any) error {
 	if err != nil {
 		return err
 	}
-	var k api.APIKeyCreated
+	var k api.AccessKeyCreated
 	raw, err := c.do(cmd.Context(), post(body, "v1", "keys"), &k)
 	if err != nil {
 		return err
@@ -104,13 +104,14 @@ func addKey(cmd *cobra.Command, body map[string]any) error {
 		return printLine(cmd.OutOrStdout(), raw)
 	}
 	// The key alone on stdout: KEY=$(paynotify key add …) is what scripts want.
-	fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) added; keep it: it is not shown again\n", k.ID, keyAbout(&k.APIKeyView))
+	fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) added; keep it: it is not shown again\n", k.ID,
+		keyAbout(&k.AccessKeyView))
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), k.Key)
 	return err
 }
 
 // keyAbout says in a few words what a key is for.
-func keyAbout(k *api.APIKeyView) string {
+func keyAbout(k *api.AccessKeyView) string {
 	about := string(k.Role)
 	if k.MchID != nil {
 		about += " of merchant " + *k.MchID
@@ -131,7 +132,7 @@ func keyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list api.APIKeyList
+			var list api.AccessKeyList
 			if _, err := c.do(cmd.Context(), get("v1", "keys"), &list); err != nil {
 				return err
 			}
@@ -146,7 +147,7 @@ func keyList() *cobra.Command {
 	}
 }
 
-func printKeys(w io.Writer, keys []api.APIKeyView) error {
+func printKeys(w io.Writer, keys []api.AccessKeyView) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(keys) > 0 {
 		fmt.Fprintln(tw, "ID\tROLE\tMCH_ID\tSTATE\tCREATED\tEXPIRES\tNAME")

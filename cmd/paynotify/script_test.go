@@ -172,7 +172,8 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// capture NAME [REGEXP] puts the last output, or the first group of REGEXP in it, into an environment variable.
+// capture NAME [REGEXP] puts the last output, or the first group of REGEXP in it, into an environment
+// variable.
 func capture(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: capture NAME [REGEXP]")

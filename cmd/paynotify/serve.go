@@ -134,7 +134,7 @@ func announce(cmd *cobra.Command, e *engine, warnings []string) {
 		e.log.Warn(w)
 	}
 	if e.cfg.Auth.AdminKey == "" {
-		e.log.Warn("no auth.admin_key: the API answers this machine only, and holders of API keys")
+		e.log.Warn("no auth.admin_key: the API answers this machine only, and API keys")
 	}
 	if err := e.notYet(); err != nil {
 		e.log.Warn("the store is not there: until it is, nothing is accepted or sent, and /readyz says why")
