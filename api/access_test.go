@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"paynotify/api"
 	"paynotify/store"
@@ -340,5 +343,46 @@ func TestBoundKeysSeeOnlyTheirOwn(t *testing.T) {
 	w.call("GET", "/v1/merchants/m1", "", as(key)...).problem(404, "merchant-not-found")
 	if gone := w.call("GET", "/v1/merchants", "", as(key)...).want(200)["merchants"].([]any); len(gone) != 0 {
 		t.Errorf("merchants %v", gone)
+	}
+}
+
+// TestAccessDoc keeps the table of docs/access.md the same as the one that is tested here. Rewrite it with:
+// go test ./api -run TestAccessDoc -update.
+func TestAccessDoc(t *testing.T) {
+	const path = "../docs/access.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, begun := strings.Cut(string(text), "-update -->\n")
+	_, tail, ended := strings.Cut(rest, "<!-- end -->")
+	if !begun || !ended {
+		t.Fatal("the marks round the table are gone")
+	}
+	var b strings.Builder
+	b.WriteString("\n| | no key | ingest | read | operator | admin | auditor | metrics | portal |\n" +
+		"|---|---|---|---|---|---|---|---|---|\n")
+	words := map[string]string{"-": "–", "+": "✓", "w": "✓ unbound", "*": "✓"}
+	for line := range strings.SplitSeq(strings.TrimSpace(authorized), "\n") {
+		fields := strings.Fields(line)
+		n := len(fields) - len(authorizedRoles)
+		if fields[0] == "/" {
+			continue
+		}
+		b.WriteString("| `" + strings.Join(fields[:n], " ") + "` |")
+		for _, mark := range fields[n:] {
+			b.WriteString(" " + words[mark] + " |")
+		}
+		b.WriteString("\n")
+	}
+	want := head + "-update -->\n" + b.String() + "\n<!-- end -->" + tail
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(string(text), "\n")); diff != "" {
+		t.Errorf("run with -update:\n%s", diff)
 	}
 }

@@ -16,9 +16,9 @@ import (
 // How what people do comes into the audit log. Record wraps an action and appends one entry about it; the
 // functions of Service that it calls note what they found before and left behind. First comes the change,
 // then its entry, then the answer: an entry says what came of the action, and nobody is told of a success
-// that the log does not have. When the entry cannot be written the answer is a 503, and so its outcome unknown to the
-// caller. A process that dies between the two leaves a change without an entry; that is a few milliseconds,
-// and the change itself has its time in the record that it changed.
+// that the log does not have. When the entry cannot be written the answer is a 503, and so its outcome
+// unknown to the caller. A process that dies between the two leaves a change without an entry; that is a few
+// milliseconds, and the log of the process has the change.
 
 // auditResultOK is the result of what succeeded; everything else is the slug of its problem.
 const auditResultOK = "ok"

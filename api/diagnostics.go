@@ -15,12 +15,13 @@ import (
 // paths of net/http/pprof, which "go tool pprof" knows. That package is not used, because it also registers
 // itself on a mux that anybody may serve, and because it shows the command line, which may hold a password.
 
-// Diagnostics is the handler of a listener of its own for metrics and profiles. The rules are those of
-// /metrics beside the API: peers of this machine, and keys; profiles are for admins.
+// Diagnostics is the handler of a listener of its own for metrics and profiles. Who gave the metrics a
+// listener has said by its address who reaches it, so that a scraper needs no key there. Profiles are for
+// users of this machine, and for keys of admins.
 func (a *API) Diagnostics(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	t := routes{a, mux}
-	t.HandleFunc("GET /metrics", metrics.ServeHTTP)
+	mux.Handle("GET /metrics", metrics)
 	t.HandleFunc("GET /debug/pprof/", a.profiles)
 	t.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(SlugNotFound, "There is nothing at this path; here are /metrics and /debug/pprof/.").write(w)

@@ -147,7 +147,7 @@ func TestDiagnostics(t *testing.T) {
 		want              int
 	}{
 		{"/metrics", here, "", 200},
-		{"/metrics", there, "", 401},
+		{"/metrics", there, "", 200},
 		{"/metrics", there, scraper, 200},
 		{"/metrics", there, adminKey, 200},
 		{"/debug/pprof/", here, "", 200},

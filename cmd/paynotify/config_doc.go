@@ -42,7 +42,7 @@ var configDocs = map[string]string{
 	"retention.exhausted": "Exhausted, canceled and quarantined ones.",
 	"retention.shrink":    "When an acknowledged one shrinks to its outline, 0 = never; Redis only.",
 
-	"metrics.listen":    "HOST:PORT of a listener for /metrics and /debug/pprof/; empty: metrics beside the API.",
+	"metrics.listen":    "HOST:PORT of a listener for /metrics and /debug/pprof/; empty: metrics at the API.",
 	"metrics.merchants": "How many merchants get series of their own, 0 = none; not in this version.",
 
 	"callback":        "Tells the platform what became of its notifications.",
