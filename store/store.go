@@ -246,6 +246,7 @@ type Settled struct {
 	NotifyID   string
 	MchID      string
 	OutTradeNo string
+	NotifyType string
 	State      State // after it
 	NextAt     time.Time
 	Sends      int // notify_count_limit

@@ -87,7 +87,7 @@ func (s *Store) Attempts(ctx context.Context, after string, most int) ([]store.S
 func settled(n *store.Notification, a *entry) store.Settled {
 	return store.Settled{
 		Attempt: a.Attempt, NotifyID: n.NotifyID, MchID: n.MchID, OutTradeNo: n.OutTradeNo,
-		State: a.state, NextAt: a.next, Sends: n.Sends(),
+		NotifyType: n.NotifyType, State: a.state, NextAt: a.next, Sends: n.Sends(),
 	}
 }
 

@@ -226,7 +226,7 @@ func (s *Store) Attempts(
 func settled(a *record, n *store.Notification) store.Settled {
 	return store.Settled{
 		Attempt: a.Attempt, NotifyID: n.NotifyID, MchID: n.MchID, OutTradeNo: n.OutTradeNo,
-		State: a.state, NextAt: a.next, Sends: n.Sends(),
+		NotifyType: n.NotifyType, State: a.state, NextAt: a.next, Sends: n.Sends(),
 	}
 }
 

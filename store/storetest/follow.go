@@ -82,7 +82,7 @@ func followFields(e *env) {
 	e.merchant("m1", nil)
 	_, cursor := e.follow("", plenty)
 	in := incoming("m1")
-	in.Schedule, in.OutTradeNo = "15s,1m,5m", "T-77"
+	in.Schedule, in.OutTradeNo, in.NotifyType = "15s,1m,5m", "T-77", "refund"
 	id := e.accept(in)[0].NotifyID
 	c := e.claimID("m1", id)
 	o := refused(c, e.in(time.Hour))
@@ -94,8 +94,8 @@ func followFields(e *env) {
 	want := []store.Settled{}
 	for _, a := range as {
 		want = append(want, store.Settled{
-			Attempt: a, NotifyID: id, MchID: "m1", OutTradeNo: "T-77", State: store.Pending,
-			NextAt: after.NextAt, Sends: 4,
+			Attempt: a, NotifyID: id, MchID: "m1", OutTradeNo: "T-77", NotifyType: "refund",
+			State: store.Pending, NextAt: after.NextAt, Sends: 4,
 		})
 	}
 	e.diff("settled attempts", want, got)

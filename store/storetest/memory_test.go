@@ -332,8 +332,8 @@ func (m *memory) record(r *record, a store.Attempt) {
 	a.N = len(r.attempts) + 1
 	r.attempts = append(r.attempts, a)
 	m.settled = append(m.settled, store.Settled{
-		Attempt: a, NotifyID: r.NotifyID, MchID: r.MchID, OutTradeNo: r.OutTradeNo, State: r.State,
-		NextAt: r.NextAt, Sends: r.Sends(),
+		Attempt: a, NotifyID: r.NotifyID, MchID: r.MchID, OutTradeNo: r.OutTradeNo,
+		NotifyType: r.NotifyType, State: r.State, NextAt: r.NextAt, Sends: r.Sends(),
 	})
 	if r.State.Final() && r.finalAt.IsZero() {
 		r.finalAt = m.now()
