@@ -50,6 +50,7 @@ type Options struct {
 	Timeout    time.Duration         // of a whole attempt, from the claim; 0 = TimeoutDefault
 	Drain      time.Duration         // how long a stop waits for attempts in flight; 0 = DrainDefault
 	PollMax    time.Duration         // longest sleep between looks at the store; 0 = one second
+	Settled    func(*store.Settled)  // is told of every attempt that was settled, and must be quick; may be nil
 	Log        *slog.Logger          // nil = silent
 	Registerer prometheus.Registerer // nil = metrics are kept but not shown
 }

@@ -71,6 +71,14 @@ func (d *Dispatcher) report(h *held, o store.Outcome) {
 	}
 	d.metrics.attempt(h, &o.Attempt)
 	d.metrics.outcome(h, o)
+	if d.Settled != nil {
+		after := h.Notification
+		after.Settle(o)
+		d.Settled(&store.Settled{
+			Attempt: o.Attempt, NotifyID: h.NotifyID, MchID: h.MchID, OutTradeNo: h.OutTradeNo,
+			NotifyType: h.NotifyType, State: after.State, NextAt: after.NextAt, Sends: h.Sends(),
+		})
+	}
 	d.logAttempt(h, &o.Attempt, n, o)
 }
 

@@ -91,6 +91,11 @@ var importRules = []importRule{
 		reason: "never dispatcher: it declares the small interface it needs (Intake), cmd wires it",
 	},
 	{
+		dir: "notices", ours: []string{"store", "profile"}, strict: true,
+		reason: "it follows the store and hands in what it has to tell (Intake) like any caller: whoever made" +
+			" the attempts and whoever sends the telling are not its business",
+	},
+	{
 		dir: "console", ours: []string{"store", "api", "profile", "retry"},
 		reason: "it reads, and acts through the same service functions as the API",
 	},
