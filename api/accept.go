@@ -108,8 +108,10 @@ func (s *Service) refusedItem(ctx context.Context, req *NotificationRequest, p *
 func (s *Service) answeredBefore(
 	ctx context.Context, req *NotificationRequest, p *Problem,
 ) (store.Accepted, bool) {
-	if req.IdempotencyKey == "" || p.Status >= 500 || checkIdempotencyKey(req.IdempotencyKey) != nil ||
-		foreign(ctx, req.MchID) {
+	if store.Reserved(req.MchID) || foreign(ctx, req.MchID) {
+		return store.Accepted{}, false
+	}
+	if req.IdempotencyKey == "" || p.Status >= 500 || checkIdempotencyKey(req.IdempotencyKey) != nil {
 		return store.Accepted{}, false
 	}
 	n, err := s.Store.ByKey(ctx, req.MchID, req.IdempotencyKey)
@@ -148,6 +150,9 @@ func (s *Service) prepare(
 		if p := checkIdempotencyKey(req.IdempotencyKey); p != nil {
 			return n, p
 		}
+	}
+	if store.Reserved(req.MchID) {
+		return n, fromStore(store.ErrNoMerchant) // only the engine speaks there
 	}
 	if err := ownMerchant(ctx, req.MchID); err != nil {
 		return n, fromStore(err)

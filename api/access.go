@@ -82,6 +82,7 @@ var routeAccess = map[string]access{
 	"POST /v1/merchants/{mch_id}/probe":      {roles: mayManage, action: "merchant.probe"},
 
 	"GET /v1/stats":        {roles: mayWatch, whole: true},
+	"GET /v1/callback":     {roles: mayWatch, whole: true},
 	"GET /v1/sending":      {roles: mayWatch, whole: true},
 	"PUT /v1/sending":      {roles: mayManage, whole: true, action: "sending.switch"},
 	"GET /v1/backup":       {roles: mayOwn, whole: true, action: "store.backup"},

@@ -45,6 +45,7 @@ POST /v1/merchants/{mch_id}/pause           - - - + + - - -
 POST /v1/merchants/{mch_id}/resume          - - - + + - - -
 POST /v1/merchants/{mch_id}/probe           - - - + + - - -
 GET /v1/stats                               - - w w w - - -
+GET /v1/callback                            - - w w w - - -
 GET /v1/sending                             - - w w w - - -
 PUT /v1/sending                             - - - w w - - -
 GET /v1/backup                              - - - - w - - -
@@ -131,12 +132,13 @@ var samples = map[string]func(w *world, mchID string) sample{
 	"POST /v1/merchants/{mch_id}/probe": func(_ *world, m string) sample {
 		return sample{"/v1/merchants/" + m + "/probe", "", 409, false} // options.probe is not set
 	},
-	"GET /v1/stats":   constant("/v1/stats", "", 200),
-	"GET /v1/sending": constant("/v1/sending", "", 200),
-	"PUT /v1/sending": constant("/v1/sending", `{"paused":false,"reason":"r"}`, 200),
-	"GET /v1/backup":  constant("/v1/backup", "", 200),
-	"GET /v1/keys":    constant("/v1/keys", "", 200),
-	"POST /v1/keys":   constant("/v1/keys", `{"role":"read"}`, 201),
+	"GET /v1/stats":    constant("/v1/stats", "", 200),
+	"GET /v1/callback": constant("/v1/callback", "", 200),
+	"GET /v1/sending":  constant("/v1/sending", "", 200),
+	"PUT /v1/sending":  constant("/v1/sending", `{"paused":false,"reason":"r"}`, 200),
+	"GET /v1/backup":   constant("/v1/backup", "", 200),
+	"GET /v1/keys":     constant("/v1/keys", "", 200),
+	"POST /v1/keys":    constant("/v1/keys", `{"role":"read"}`, 201),
 	"DELETE /v1/keys/{id}": func(w *world, _ string) sample {
 		id, _ := w.key(api.RoleRead, "")
 		return sample{"/v1/keys/" + id, "", 204, false}

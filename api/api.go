@@ -40,6 +40,9 @@ type Options struct {
 	Log                *slog.Logger                        // nil = silent
 	Version            string                              // for the OpenAPI document; empty = "dev"
 	Now                func() time.Time                    // nil = time.Now
+
+	// Following tells how telling the platform and operators what happens stands; nil = nobody does.
+	Following func(context.Context) (Following, error)
 }
 
 // maxInflightDefault is the configuration's default of max_inflight_per_merchant.
@@ -93,6 +96,7 @@ func New(o Options) *API {
 		Service: &Service{
 			Store: o.Store, Intake: o.Intake, Prober: o.Prober, Ring: o.Ring, Rules: o.Rules,
 			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
+			Following: o.Following,
 		},
 		Auth: newAuthenticator(&o),
 		mux:  http.NewServeMux(), rates: newRates(&o), requests: newRequestIDs(), ready: o.Ready,

@@ -100,7 +100,11 @@ func declare[I, T any](
 	body := op.RequestBody
 	op.Responses = problemResponses(a.huma, append(slices.Clone(statuses), 401, 422, 500, 503))
 	handler := func(ctx context.Context, in *I) (*answer[T], error) {
-		v, err := call(ctx, in)
+		var v T
+		err := outside(in)
+		if err == nil {
+			v, err = call(ctx, in)
+		}
 		if err != nil {
 			p := asProblem(err)
 			a.logProblem(ctx, op.Method+" "+op.Path, p)

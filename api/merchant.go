@@ -188,9 +188,11 @@ func (s *Service) Merchants(ctx context.Context, cursor string, limit int) (Merc
 	if err != nil {
 		return MerchantPage{}, fromStore(err)
 	}
-	out := MerchantPage{Merchants: make([]MerchantView, len(ms)), NextCursor: orNil(sealCursor(next))}
+	out := MerchantPage{Merchants: make([]MerchantView, 0, len(ms)), NextCursor: orNil(sealCursor(next))}
 	for i := range ms {
-		out.Merchants[i] = s.view(&ms[i], sending)
+		if !store.Reserved(ms[i].MchID) {
+			out.Merchants = append(out.Merchants, s.view(&ms[i], sending))
+		}
 	}
 	return out, nil
 }

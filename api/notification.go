@@ -164,7 +164,7 @@ func (s *Service) Notifications(ctx context.Context, q store.Query) (Notificatio
 	} else if foreign(ctx, q.MchID) {
 		return NotificationPage{Notifications: []NotificationSummary{}}, nil // as for one that there is not
 	}
-	ns, next, err := s.Store.List(ctx, q)
+	ns, next, err := s.list(ctx, q)
 	if err != nil {
 		return NotificationPage{}, fromStore(err)
 	}

@@ -177,6 +177,8 @@ func (a *API) notificationRoutes() {
 	declare(a, huma.Operation{
 		OperationID: "list-notifications", Method: "GET", Path: "/v1/notifications", Tags: tagNotifications,
 		Summary: "List notifications, newest first",
+		Description: "Those that paynotify sends for itself are listed when mch_id asks for them. A page may have" +
+			" fewer entries than limit; next_cursor says whether there are more.",
 	}, []int{400}, func(ctx context.Context, in *listInput) (NotificationPage, error) {
 		q, p := in.query()
 		if p != nil {
@@ -228,6 +230,11 @@ func (a *API) lookingRoutes() {
 	declare(a, huma.Operation{
 		OperationID: "get-stats", Method: "GET", Path: "/v1/stats", Summary: "Count everything", Tags: tagOperating,
 	}, nil, func(ctx context.Context, _ *noInput) (StatsView, error) { return s.Stats(ctx) })
+	declare(a, huma.Operation{
+		OperationID: "get-callback", Method: "GET", Path: "/v1/callback", Tags: tagOperating,
+		Summary:     "How telling the platform and operators stands",
+		Description: "What was told is listed with mch_id=_callback or mch_id=_notices.",
+	}, nil, func(ctx context.Context, _ *noInput) (CallbackView, error) { return s.Callback(ctx) })
 	declare(a, huma.Operation{
 		OperationID: "get-sending", Method: "GET", Path: "/v1/sending", Summary: "How the global switch stands",
 		Tags: tagOperating,

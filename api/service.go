@@ -27,6 +27,8 @@ type Service struct {
 	Prober Prober
 	Ring   *keyring.Ring // seals merchants' keys
 	Rules  *egress.Rules // judges notify_urls
+	// Following tells how telling others what happens stands; nil = nobody does.
+	Following func(ctx context.Context) (Following, error)
 	// UserAgent is what the dispatcher's client sends; empty means its default.
 	UserAgent string
 	// MaxInflightDefault is the cap of merchants that have none of their own.

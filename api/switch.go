@@ -124,7 +124,7 @@ func (s *Service) FollowAttempts(
 		}
 		out.NextCursor = next
 		for i := range settled {
-			if !foreign(ctx, settled[i].MchID) {
+			if !store.Reserved(settled[i].MchID) && !foreign(ctx, settled[i].MchID) {
 				out.Attempts = append(out.Attempts, followed(&settled[i]))
 			}
 		}
