@@ -44,6 +44,8 @@ func (c *Config) check(found *faults) (warnings []string) {
 			"for sends; those are then interrupted and sent again", drainMax))
 	}
 	c.checkEgress(found)
+	c.Callback.check(found, "callback")
+	c.Notices.check(found, "notices")
 	warnings = append(warnings, c.checkSecrets(found)...)
 	warnings = append(warnings, c.checkRetention(found)...)
 	if rate := c.Auth.RatePerSecond; !(rate >= 0 && rate <= ratePerSecondMax) {
@@ -74,10 +76,6 @@ func (c *Config) unsupported(found *faults) {
 		}
 	}
 	refuse("metrics.merchants", c.Metrics.Merchants != 0)
-	refuse("callback.url", c.Callback.URL != "")
-	refuse("callback.secret", c.Callback.Secret != "")
-	refuse("notices.url", c.Notices.URL != "")
-	refuse("notices.secret", c.Notices.Secret != "")
 }
 
 // checkStore looks at the store's URL and at what holds for one kind of store only.

@@ -45,12 +45,14 @@ var configDocs = map[string]string{
 	"metrics.listen":    "HOST:PORT of a listener for /metrics and /debug/pprof/; empty: metrics at the API.",
 	"metrics.merchants": "How many merchants get series of their own, 0 = none; not in this version.",
 
-	"callback":        "Tells the platform what became of its notifications.",
-	"callback.url":    "Where to POST; not in this version.",
-	"callback.secret": "Signs it; not in this version.",
-	"notices":         "Tells operators what needs them.",
-	"notices.url":     "Where to POST; not in this version.",
-	"notices.secret":  "Signs it; not in this version.",
+	"callback": "Tells the platform what became of all merchants' notifications: notification.spent, " +
+		"notification.exhausted and merchant.held, as messages of profile standard.",
+	"callback.url":    "Where to POST; empty tells nobody.",
+	"callback.secret": "Signs them: whsec_ and the base64 of 24 to 64 random bytes.",
+	"notices": "Tells operators which merchants fail, are held, or let notifications exhaust. The log tells " +
+		"it with or without.",
+	"notices.url":    "Where to POST, as messages of profile standard; empty tells nobody.",
+	"notices.secret": "Signs them, likewise.",
 
 	"redis":               "For a store on Redis.",
 	"redis.wait_replicas": "Replicas that must have a notification before it is accepted, 0 = none.",

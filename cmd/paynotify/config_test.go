@@ -176,8 +176,12 @@ func TestConfigRefuses(t *testing.T) {
 		{"proxy to ourselves", "egress: {proxy: 'http://127.0.0.1:8080'}\n", "", "is a listener of this server"},
 		{"rate", "auth: {rate_per_second: -5}\n", "", "auth.rate_per_second (c.yaml:1): want 0 to 1000000"},
 		{"merchant metrics", "metrics: {merchants: 5}\n", "", "not in this version"},
-		{"callback", "callback: {url: 'https://x'}\n", "", "not in this version"},
-		{"notices", "notices: {secret: whsec_x}\n", "", "not in this version"},
+		{"callback without secret", "callback: {url: 'https://x'}\n", "", "keep one like whsec_"},
+		{"notices without url", "notices: {secret: whsec_x}\n", "", "notices.url: is missing; say where to POST"},
+		{
+			"secret of another kind", "callback: {url: 'https://x.example/', secret: hunter2}\n", "",
+			"callback.secret (c.yaml:1): ",
+		},
 	} {
 		refuses(t, tt.name, tt.yaml, tt.env, tt.want)
 	}

@@ -21,6 +21,7 @@ import (
 	"paynotify/api"
 	"paynotify/dispatcher"
 	"paynotify/dispatcher/egress"
+	"paynotify/notices"
 )
 
 const (
@@ -48,6 +49,7 @@ type engine struct {
 	strange  atomic.Bool   // another process seals with a master key that this one does not have
 
 	dispatcher *dispatcher.Dispatcher
+	follower   *notices.Follower
 	client     *egress.Client
 	dispatched chan struct{} // closed when the dispatcher has drained
 	stopSends  context.CancelFunc
@@ -64,7 +66,10 @@ func startEngine(ctx context.Context, cfg Config, log *slog.Logger) (*engine, er
 		cfg: cfg, log: log, failed: make(chan error, 1), dispatched: make(chan struct{}),
 		admitted: make(chan struct{}),
 	}
-	var err error
+	err := cfg.checkHooks()
+	if err != nil {
+		return nil, err
+	}
 	if e.backend, err = openBackend(ctx, cfg, log, e.fail); err != nil {
 		return nil, err
 	}
@@ -102,13 +107,14 @@ func (e *engine) start(ctx context.Context) error {
 	e.dispatcher = dispatcher.New(dispatcher.Options{
 		Store: e.Store, Queue: e.backend.queue, Ring: e.keys.Ring, Rules: &rules, Client: e.client,
 		Workers: e.cfg.Dispatcher.Workers, Timeout: e.cfg.Dispatcher.Timeout, Drain: drainSends,
-		PollMax: e.backend.poll, Log: e.log, Registerer: registry,
+		PollMax: e.backend.poll, Settled: e.settled(), Log: e.log, Registerer: registry,
 	})
+	e.follower = e.newFollower()
 	o := api.Options{
 		Store: e.dispatcher.Store, Intake: e.dispatcher, Prober: e.dispatcher, Ring: e.keys.Ring, Rules: &rules,
 		UserAgent: userAgent, AdminKey: string(e.cfg.Auth.AdminKey), RatePerSecond: e.cfg.Auth.RatePerSecond,
 		MaxInflightDefault: e.cfg.Dispatcher.MaxInflight, Ready: e.ready, NotYet: e.notYet,
-		Registerer: registry, Log: e.log, Version: version.Version,
+		Registerer: registry, Log: e.log, Version: version.Version, Following: e.following,
 	}
 	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	if metrics == nil {
@@ -165,6 +171,7 @@ func (e *engine) run(ctx context.Context) {
 			prune(chores, e.Store, e.cfg.Retention, e.log)
 		}
 	})
+	e.chores.Go(func() { e.tellOthers(chores) })
 	if e.backend.ready != nil {
 		e.chores.Go(func() { e.watchKeys(chores) })
 	}

@@ -110,6 +110,12 @@ func (s *Server) Stop() error {
 	return s.err
 }
 
+// Kill ends the server as a power failure would, and waits until it is gone.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill() //nolint:errcheck // it may just have ended
+	<-s.exited
+}
+
 func (s *Server) write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
