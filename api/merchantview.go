@@ -107,12 +107,14 @@ func (s *Service) view(m *store.Merchant, sending store.Sending, warnings ...str
 		warnings = append(warnings, profile.Warnings(prof, m)...)
 	}
 	warnings = append(warnings, probeWarnings(m.Probe)...)
+	tls := s.tlsView(m)
+	warnings = append(warnings, tlsWarnings(tls, now)...)
 	v := MerchantView{
 		MchID: full.MchID, Name: full.Name, Profile: full.Profile, NotifyURL: full.NotifyURL,
 		SignType: full.SignType, AppID: full.AppID, Charset: full.Charset, Schedule: full.Schedule,
 		Ack: ackView(full.Ack), MaxInflight: cmp.Or(full.MaxInflight, s.MaxInflightDefault),
 		RatePerSecond: full.RatePerSecond, Options: full.Options, State: "active",
-		TLS: s.tlsView(m), Headers: headersView(m),
+		TLS: tls, Headers: headersView(m),
 		Probe: probeView(m.Probe), CreatedAt: Time{full.CreatedAt}, Warnings: append([]string{}, warnings...),
 	}
 	if m.PausedAt(now) {

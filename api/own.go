@@ -1,12 +1,15 @@
 package api
 
 import (
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"paynotify/dispatcher/egress"
 	"paynotify/profile"
@@ -160,6 +163,8 @@ func (s *Service) applyTLS(m *store.Merchant, given map[string]string) (*profile
 			Location: "body.tls." + wrong.Field, Message: wrong.Message, Cure: wrong.Cure,
 		}, nil
 	}
+	// Whatever else stood in the texts, a broken key for instance, is neither kept nor shown.
+	t.CA, t.ClientCert = certificatesOf(t.CA), certificatesOf(t.ClientCert)
 	switch {
 	case changed && key == "":
 		t.ClientKey = nil
@@ -170,6 +175,38 @@ func (s *Service) applyTLS(m *store.Merchant, given map[string]string) (*profile
 	}
 	m.SetOwnTLS(t)
 	return nil, nil //nolint:nilnil // nothing is wrong
+}
+
+// certificatesOf is the certificates of a PEM text and nothing else.
+func certificatesOf(text string) string {
+	var out strings.Builder
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		out.Write(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+	}
+	return out.String()
+}
+
+// certificateWarning is how long before its end a client certificate is warned of: most are renewed monthly.
+const certificateWarning = 30 * 24 * time.Hour
+
+// tlsWarnings says when the client certificate ends: from then on no send succeeds.
+func tlsWarnings(t *TLSView, now time.Time) []string {
+	if t == nil || t.ClientCert == nil {
+		return nil
+	}
+	block, _ := pem.Decode([]byte(*t.ClientCert))
+	if block == nil {
+		return nil
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || c.NotAfter.Sub(now) > certificateWarning {
+		return nil
+	}
+	verb := "ends"
+	if c.NotAfter.Before(now) {
+		verb = "has ended"
+	}
+	return []string{"tls.client_cert " + verb + " at " + c.NotAfter.UTC().Format(time.RFC3339) + ": give a new one"}
 }
 
 // headersSizeFault bounds what the headers add to the head of every request.

@@ -132,6 +132,12 @@ func TestMerchantTLS(t *testing.T) {
 	}
 	wantMembers(t, w.call("GET", "/v1/merchants/m1", "").want(200), map[string]any{"tls": shown})
 
+	// What is no certificate is not kept: it could be a key that was meant for another place.
+	junk := "-----BEGIN PRIVATE KEY-----\nc3dvcmRmaXNo\n" + other
+	wantMembers(t, patch(`{"tls":{"ca":` + marshal(t, junk) + `}}`).want(200)["tls"].(map[string]any),
+		map[string]any{"ca": other})
+	wantMembers(t, patch(`{"tls":{"ca":null}}`).want(200), map[string]any{"tls": shown})
+
 	// The pair goes together, then everything.
 	shown["client_cert"] = nil
 	v := patch(`{"tls":{"client_cert":null,"client_key":null}}`).want(200)
@@ -274,6 +280,12 @@ func TestWarningsOfOwnSettings(t *testing.T) {
 		`"notify_url":"http://shop.example.com/n","headers":{"X-Shop":"7"},`+
 		`"tls":{"pin_sha256":"`+strings.Repeat("ab", 32)+`"}}`).want(201)
 	if text := fmt.Sprint(v["warnings"]); !strings.Contains(text, "headers") || !strings.Contains(text, "tls") {
+		t.Errorf("warnings %s", text)
+	}
+	cert, key := clientPair(t) // good for an hour
+	v = w.call("PATCH", "/v1/merchants/m1", `{"tls":`+
+		marshal(t, map[string]string{"client_cert": cert, "client_key": key})+`}`).want(200)
+	if text := fmt.Sprint(v["warnings"]); !strings.Contains(text, "tls.client_cert ends at ") {
 		t.Errorf("warnings %s", text)
 	}
 }
