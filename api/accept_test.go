@@ -342,8 +342,8 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-// TestHeadsOverTheWire checks what only bytes on a connection can say: a great many headers, a head that comes
-// too slowly, two requests at once.
+// TestHeadsOverTheWire checks what only bytes on a connection can say: a great many headers, two requests at
+// once, a head that contradicts itself.
 func TestHeadsOverTheWire(t *testing.T) {
 	w := newWorld(t)
 	server := httptest.NewUnstartedServer(nil)

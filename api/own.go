@@ -206,7 +206,8 @@ func tlsWarnings(t *TLSView, now time.Time) []string {
 	if c.NotAfter.Before(now) {
 		verb = "has ended"
 	}
-	return []string{"tls.client_cert " + verb + " at " + c.NotAfter.UTC().Format(time.RFC3339) + ": give a new one"}
+	at := c.NotAfter.UTC().Format(time.RFC3339)
+	return []string{"tls.client_cert " + verb + " at " + at + ": give a new one"}
 }
 
 // headersSizeFault bounds what the headers add to the head of every request.

@@ -107,29 +107,7 @@ func TestMerchantTLS(t *testing.T) {
 		t.Error("the client key is another one after a change of ca")
 	}
 
-	// A certificate whose key is another one.
-	refusals := []struct{ body, location string }{
-		{`{"tls":{"client_cert":` + marshal(t, other) + `}}`, "body.tls.client_key"},
-		{`{"tls":{"client_key":null}}`, "body.tls.client_key"},
-		{`{"tls":{"client_key":` + marshal(t, key[:100]) + `}}`, "body.tls.client_key"},
-		{`{"tls":{"client_cert":null}}`, "body.tls.client_cert"},
-		{`{"tls":{"client_cert":"x"}}`, "body.tls.client_cert"},
-		{`{"tls":{"ca":"-----BEGIN CERTIFICATE-----"}}`, "body.tls.ca"},
-		{`{"tls":{"ca":` + marshal(t, key) + `}}`, "body.tls.ca"},
-		{`{"tls":{"pin_sha256":"abc"}}`, "body.tls.pin_sha256"},
-		{`{"tls":{"pin":"abc"}}`, "body.tls.pin"},
-		{`{"tls":{"ca":1}}`, "body.tls.ca"},
-		{`{"tls":"x"}`, "body.tls"},
-	}
-	for _, c := range refusals {
-		r := patch(c.body)
-		if f := at(t, r.problem(422, "validation-failed"), c.location); f.Cure == "" {
-			t.Errorf("%s: no cure", c.body)
-		}
-		if strings.Contains(r.body, key[30:60]) {
-			t.Errorf("key material is shown: %s", r.body)
-		}
-	}
+	wrongTLS(t, patch, key, other)
 	wantMembers(t, w.call("GET", "/v1/merchants/m1", "").want(200), map[string]any{"tls": shown})
 
 	// What is no certificate is not kept: it could be a key that was meant for another place.
@@ -145,6 +123,33 @@ func TestMerchantTLS(t *testing.T) {
 	wantMembers(t, patch(`{"tls":null}`).want(200), map[string]any{"tls": nil})
 	if m := w.sealedIn("m1", key); m.TLS != nil {
 		t.Errorf("stored %s", m.TLS)
+	}
+}
+
+// wrongTLS checks what is refused of a merchant that has a client certificate.
+func wrongTLS(t *testing.T, patch func(body string) reply, key, other string) {
+	t.Helper()
+	for _, c := range []struct{ body, location string }{
+		// A certificate whose key is another one.
+		{`{"tls":{"client_cert":` + marshal(t, other) + `}}`, "body.tls.client_key"},
+		{`{"tls":{"client_key":null}}`, "body.tls.client_key"},
+		{`{"tls":{"client_key":` + marshal(t, key[:100]) + `}}`, "body.tls.client_key"},
+		{`{"tls":{"client_cert":null}}`, "body.tls.client_cert"},
+		{`{"tls":{"client_cert":"x"}}`, "body.tls.client_cert"},
+		{`{"tls":{"ca":"-----BEGIN CERTIFICATE-----"}}`, "body.tls.ca"},
+		{`{"tls":{"ca":` + marshal(t, key) + `}}`, "body.tls.ca"},
+		{`{"tls":{"pin_sha256":"abc"}}`, "body.tls.pin_sha256"},
+		{`{"tls":{"pin":"abc"}}`, "body.tls.pin"},
+		{`{"tls":{"ca":1}}`, "body.tls.ca"},
+		{`{"tls":"x"}`, "body.tls"},
+	} {
+		r := patch(c.body)
+		if f := at(t, r.problem(422, "validation-failed"), c.location); f.Cure == "" {
+			t.Errorf("%s: no cure", c.body)
+		}
+		if strings.Contains(r.body, key[30:60]) {
+			t.Errorf("key material is shown: %s", r.body)
+		}
 	}
 }
 
@@ -192,7 +197,8 @@ func TestMerchantHeaders(t *testing.T) {
 func TestMerchantHeadersRefused(t *testing.T) {
 	w := newWorld(t)
 	w.call("POST", "/v1/merchants", `{"mch_id":"stripe","profile":"stripe",`+
-		`"notify_url":"https://s.example.com/n","options":{"signature_header":"Acme-Signature"},"headers":{"X-Kept":"1"}}`).want(201)
+		`"notify_url":"https://s.example.com/n",`+
+		`"options":{"signature_header":"Acme-Signature"},"headers":{"X-Kept":"1"}}`).want(201)
 	header := func(name, value string) string {
 		return marshal(t, map[string]any{"headers": map[string]string{name: value}})
 	}

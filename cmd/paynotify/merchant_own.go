@@ -72,7 +72,7 @@ func addTo(body map[string]any, field string, members map[string]any) {
 	body[field] = given
 }
 
-// headerValues reads header lines; nil takes a header away. Errors do not quote a line, which may be a secret.
+// headerValues reads header lines; nil takes a header away. Errors quote no line, which may be a secret.
 func headerValues(cmd *cobra.Command) (map[string]any, error) {
 	lines, _ := cmd.Flags().GetStringArray("header")
 	name, _ := cmd.Flags().GetString("header-file")
