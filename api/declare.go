@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,41 +89,62 @@ func declare[I, T any](
 	a *API, op huma.Operation, statuses []int, call func(ctx context.Context, in *I) (T, error),
 	options ...routeOption,
 ) {
+	body := a.prepare(&op, reflect.TypeFor[I](), statuses)
+	field, _ := reflect.TypeFor[answered[T]]().FieldByName("Body")
+	schema := huma.SchemaFromField(a.huma.OpenAPI().Components.Schemas, field, op.OperationID+"Response")
+	op.Responses[strconv.Itoa(cmp.Or(op.DefaultStatus, http.StatusOK))] = &huma.Response{
+		Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*answer, error) {
+		v, err := called(ctx, a, op, in, call)
+		if err != nil {
+			return nil, err
+		}
+		return &answer{v}, nil
+	})
+	if slices.Contains(options, bodyOptional) {
+		body.Required = false
+	}
+}
+
+// declareSilent is declare for a route whose answer has no body.
+func declareSilent[I any](
+	a *API, op huma.Operation, statuses []int, call func(ctx context.Context, in *I) error,
+) {
+	a.prepare(&op, reflect.TypeFor[I](), statuses)
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*struct{}, error) {
+		return called(ctx, a, op, in, func(ctx context.Context, in *I) (*struct{}, error) { return nil, call(ctx, in) })
+	})
+}
+
+// prepare sets what all routes have in common, and returns the documentation of the body of requests.
+func (a *API) prepare(op *huma.Operation, input reflect.Type, statuses []int) *huma.RequestBody {
 	op.SkipValidateBody = true // our reader does, and says more
 	op.MaxBodyBytes = managementBytesMax + 1
 	op.BodyReadTimeout = bodyReadMin
-	if _, hasBody := reflect.TypeFor[I]().FieldByName("Body"); hasBody {
+	if _, hasBody := input.FieldByName("Body"); hasBody {
 		if op.RequestBody == nil {
 			op.RequestBody = &huma.RequestBody{}
 		}
 		statuses = append(slices.Clone(statuses), 400, 413, 415)
 	}
-	body := op.RequestBody
 	op.Responses = problemResponses(a.huma, append(slices.Clone(statuses), 401, 422, 500, 503))
-	handler := func(ctx context.Context, in *I) (*answer[T], error) {
-		var v T
-		err := outside(in)
-		if err == nil {
-			v, err = call(ctx, in)
-		}
-		if err != nil {
-			p := asProblem(err)
-			a.logProblem(ctx, op.Method+" "+op.Path, p)
-			return nil, p
-		}
-		return &answer[T]{v}, nil
+	return op.RequestBody
+}
+
+// called calls Service, unless the request names what it may not, and logs what went wrong.
+func called[I, T any](
+	ctx context.Context, a *API, op huma.Operation, in *I, call func(ctx context.Context, in *I) (T, error),
+) (v T, err error) {
+	if err = outside(in); err == nil {
+		v, err = call(ctx, in)
 	}
-	if reflect.TypeFor[T]() == reflect.TypeFor[empty]() {
-		huma.Register(a.huma, op, func(ctx context.Context, in *I) (*struct{}, error) {
-			_, err := handler(ctx, in)
-			return nil, err
-		})
-		return
+	if err != nil {
+		p := asProblem(err)
+		a.logProblem(ctx, op.Method+" "+op.Path, p)
+		return v, p
 	}
-	huma.Register(a.huma, op, handler)
-	if slices.Contains(options, bodyOptional) {
-		body.Required = false
-	}
+	return v, nil
 }
 
 // withBody calls with a body that could be read.

@@ -42,7 +42,8 @@ func TestStolenFiles(t *testing.T) {
 	ask(exitOK, "merchant", "add", "m1", "--profile", "alipay_mapi", "--notify-url", "http://127.0.0.1:9/n",
 		"--secret-file", secret)
 	var rotated api.MerchantCreated
-	if err := json.Unmarshal([]byte(ask(exitOK, "merchant", "rotate-key", "m1", "--json")), &rotated); err != nil {
+	said := ask(exitOK, "merchant", "rotate-key", "m1", "--json")
+	if err := json.Unmarshal([]byte(said), &rotated); err != nil {
 		t.Fatal(err)
 	}
 	reader := strings.TrimSpace(ask(exitOK, "key", "add", "--role", "read"))
