@@ -113,7 +113,9 @@ func declareSilent[I any](
 ) {
 	a.prepare(&op, reflect.TypeFor[I](), statuses)
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*struct{}, error) {
-		return called(ctx, a, op, in, func(ctx context.Context, in *I) (*struct{}, error) { return nil, call(ctx, in) })
+		return called(ctx, a, op, in, func(ctx context.Context, in *I) (*struct{}, error) {
+			return nil, call(ctx, in)
+		})
 	})
 }
 
