@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -88,4 +89,38 @@ func benchmarkAccept(b *testing.B, key string) {
 func BenchmarkAccept(b *testing.B) { benchmarkAccept(b, "") }
 func BenchmarkAcceptIdempotent(b *testing.B) {
 	benchmarkAccept(b, "5f0c7a52-3a7b-4d6e-9f0e-2b1c3d4e5f60")
+}
+
+// oneKey is a store that knows one API key.
+type oneKey struct {
+	store.Store
+	k store.APIKey
+}
+
+func (s *oneKey) Key(context.Context, string) (store.APIKey, error) { return s.k, nil }
+func (s *oneKey) Keys(context.Context) ([]store.APIKey, error)      { return []store.APIKey{s.k}, nil }
+
+// BenchmarkAuthenticate measures what every request pays for being somebody's.
+func BenchmarkAuthenticate(b *testing.B) {
+	id, secret, key := api.NewKeyText()
+	digest := sha256.Sum256([]byte(secret))
+	s := &oneKey{k: store.APIKey{ID: id, Role: string(api.RoleIngest), Digest: digest[:]}}
+	for _, c := range []struct{ name, configured, bearer string }{
+		{"admin", "benchmark", "benchmark"}, {"key", "benchmark", key}, {"local", "", ""},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			a := api.New(api.Options{Store: s, Intake: noIntake{}, Rules: &egress.Rules{}, AdminKey: c.configured})
+			r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/v1/notifications", nil)
+			r.RemoteAddr = "127.0.0.1:5000"
+			if c.bearer != "" {
+				r.Header.Set("Authorization", "Bearer "+c.bearer)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, p := a.Auth.Authenticate(r); p != nil {
+					b.Fatal(p)
+				}
+			}
+		})
+	}
 }
