@@ -19,9 +19,8 @@ import (
 func TestStolenFiles(t *testing.T) {
 	var log bytes.Buffer
 	cfg := testConfig(t)
-	e, err := startEngine(t.Context(), cfg, slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{
-		Level: slog.LevelDebug,
-	})))
+	e, err := startEngine(t.Context(), cfg,
+		slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}
