@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net"
 	"net/http"
@@ -81,7 +83,7 @@ func (r *benchReceiver) refuse(w http.ResponseWriter, q *http.Request) {
 	r.received.Add(1)
 }
 
-// receiveHostile does what broken merchants do: it hangs, answers with megabytes that nobody asked to have
+// receiveHostile does what broken merchants do: it hangs, answers with a bomb that nobody asked to have
 // compressed, sends the POST elsewhere, or drips a byte at a time.
 func (r *benchReceiver) receiveHostile(w http.ResponseWriter, q *http.Request) {
 	r.hostile.Add(1)
@@ -91,7 +93,7 @@ func (r *benchReceiver) receiveHostile(w http.ResponseWriter, q *http.Request) {
 	switch q.URL.Path {
 	case "/bomb":
 		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = w.Write(make([]byte, 1<<20))
+		_, _ = w.Write(bomb())
 	case "/redirect":
 		http.Redirect(w, q, r.url+"/ok", http.StatusFound)
 	case "/drip":
@@ -109,6 +111,18 @@ func (r *benchReceiver) receiveHostile(w http.ResponseWriter, q *http.Request) {
 		<-q.Context().Done()
 	}
 }
+
+// bomb is 64 MB of zeros in 64 KB of gzip.
+var bomb = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	zeros := make([]byte, 1<<20)
+	for range 64 {
+		_, _ = z.Write(zeros) // into memory
+	}
+	_ = z.Close()
+	return b.Bytes()
+})
 
 func (r *benchReceiver) watches() bool {
 	r.mu.Lock()
