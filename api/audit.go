@@ -198,9 +198,8 @@ func (f facts) raw() json.RawMessage {
 	return text
 }
 
-// hidden are members whose values may be secrets, such as a token in a header: only that they are there, and
-// that they changed, is told.
-var hidden = []string{"headers", "tls", "secret", "key", "private_key"}
+// hidden are members whose values are secrets: only that they are there, and that they changed, is told.
+var hidden = []string{"secret", "key", "private_key"}
 
 // differences leaves in two sets of facts what is not in the other one, with secrets hidden. Where there is
 // nothing before, or nothing after, the other side stays whole.
@@ -249,11 +248,33 @@ func (s *Service) merchantFacts(m *store.Merchant) facts {
 			ID: k.ID, Fingerprint: fingerprint(k.Sealed), From: timeOrNil(k.From), Until: timeOrNil(k.Until),
 		}
 	}
-	f := factsOf(s.view(m, store.Sending{}), "keys", keys)
+	f := factsOf(s.view(m, store.Sending{}), "keys", keys, "headers", ownHeaders(m), "client_key", ownClientKey(m))
 	for _, follows := range []string{"warnings", "held_reason"} { // from the others
 		delete(f, follows)
 	}
 	return f
+}
+
+// ownHeaders are the names of a merchant's own headers, each with the fingerprint of its sealed value: that a
+// value changed is seen, and nothing of it.
+func ownHeaders(m *store.Merchant) map[string]string {
+	if len(m.Headers) == 0 {
+		return nil
+	}
+	prints := make(map[string]string, len(m.Headers))
+	for name, sealed := range m.Headers {
+		prints[name] = fingerprint([]byte(sealed))
+	}
+	return prints
+}
+
+// ownClientKey is the fingerprint of a merchant's sealed client key, nil without one.
+func ownClientKey(m *store.Merchant) *string {
+	t, err := m.OwnTLS()
+	if err != nil || len(t.ClientKey) == 0 {
+		return nil
+	}
+	return new(fingerprint(t.ClientKey))
 }
 
 // noteMerchant says what an action changed of a merchant; nil = there was, or is, none.

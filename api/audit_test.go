@@ -73,6 +73,14 @@ var auditedChanges = []struct {
 		`"fingerprint":"`, "notify_url", "notify_url",
 	},
 	{
+		"PATCH", "/v1/merchants/m1", `{"headers":{"X-Token":"CANARY-1"}}`, "merchant.change", "merchant/m1", "ok",
+		`"headers":null`, `"headers":{"X-Token":"`, "", "CANARY",
+	},
+	{ // the same name with another value is a change, too
+		"PATCH", "/v1/merchants/m1", `{"headers":{"X-Token":"CANARY-2"}}`, "merchant.change", "merchant/m1", "ok",
+		`"headers":{"X-Token":"`, `"headers":{"X-Token":"`, "CANARY", "CANARY",
+	},
+	{
 		"POST", "/v1/merchants/m1/pause", `{"reason":"they asked"}`, "merchant.pause", "merchant/m1", "ok",
 		`"state":"active"`, `"reason":"they asked"`, "", "",
 	},

@@ -149,6 +149,9 @@ func heldText(reason string) string {
 		return `its merchant is paused; "paynotify merchant resume" resumes it`
 	case store.HeldAddressBlocked:
 		return `the address is not allowed; change notify_url or the egress rules, then "paynotify merchant resume"`
+	case store.HeldBreakerOpen:
+		return `its merchant does not answer, so one send at a time tries whether it does again, and none waits ` +
+			`longer than 15 minutes for that; "paynotify merchant resume" sends at once`
 	}
 	return reason
 }
