@@ -248,7 +248,8 @@ func (s *Service) merchantFacts(m *store.Merchant) facts {
 			ID: k.ID, Fingerprint: fingerprint(k.Sealed), From: timeOrNil(k.From), Until: timeOrNil(k.Until),
 		}
 	}
-	f := factsOf(s.view(m, store.Sending{}), "keys", keys, "headers", ownHeaders(m), "client_key", ownClientKey(m))
+	f := factsOf(s.view(m, store.Sending{}),
+		"keys", keys, "headers", ownHeaders(m), "client_key", ownClientKey(m))
 	for _, follows := range []string{"warnings", "held_reason"} { // from the others
 		delete(f, follows)
 	}
