@@ -12,7 +12,7 @@ ARGS     ?=
 FSYNC    ?= everysec
 
 # Where goroutines meet. The rest is the same code with and without -race.
-RACE := ./api/... ./dispatcher/... ./queue/... ./retry/... ./sandbox/... ./signer/... ./store/...
+RACE := ./api/... ./dispatcher/... ./notices/... ./queue/... ./retry/... ./sandbox/... ./signer/... ./store/...
 
 .PHONY: help build demo docs interop test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
 
@@ -29,6 +29,7 @@ demo: ## everything at once on this machine, with a live timeline (ARGS='--for 2
 # lines are go test's own: nothing may follow.
 test: deps check ## install what the tests need (apt, when root), then check and test everything
 	$(GO) test -race -timeout 10m $(RACE)
+	CGO_ENABLED=0 $(GO) test -timeout 10m ./dispatcher/egress
 	cd test/interop && $(GO) test -count 1 -timeout 10m ./...
 	$(GO) test -count 1 -timeout 10m ./...
 
