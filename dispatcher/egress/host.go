@@ -42,6 +42,11 @@ func (r *Rules) checkHost(t *Target, u parts) *URLError {
 		return r.checkLiteral(t, a)
 	}
 	host, err := names.ToASCII(u.host)
+	if err == nil && host != u.host {
+		// The rules for right-to-left names are checked before the mapping, which may make such a name of one that
+		// was none: what it made must be a name itself.
+		_, err = names.ToASCII(host)
+	}
 	if err != nil {
 		return refuse(RuleBadHost)
 	}
