@@ -33,7 +33,11 @@ local function slow(mch, id, us, front, rest)
   lanes[mch] = L
   if halted == nil then halted = H.stopped() end
   local may = front ~= '' and not halted and not H.closed(L) and H.earliest(L) > us
-    and H.inflight(L) < H.cap(L, default) and H.may(L, H.inflight(L), default) and H.tokens(L) >= 0.999999
+    and H.tokens(L) >= 0.999999
+  if may then
+    local flying = H.inflight(L)
+    may = flying < H.cap(L, default) and (not H.tight(L) or H.breaking().may(L, flying, default))
+  end
   if may then
     redis.call('ZADD', P .. 'c:' .. mch, H.int(now + lease), id)
     H.spend(L)

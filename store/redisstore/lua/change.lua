@@ -41,11 +41,12 @@ local L = H.lane(mch)
 if not L then return H.emptied() or redis.error_reply('ERR the lane of ' .. id .. ' is gone') end
 if from ~= to then H.list(L, to, id, ARGV[12]) end
 if failing ~= '' and failing ~= L.fa then H.put(L, 'fa', failing, failing) end
-local open = L.B.op
-if how == 'f' then
-  H.judge(L, id, 'failed')
-elseif L.br ~= '' and (how == 'a' or how == 'r') then
-  H.judge(L, id, how == 'a' and 'acked' or 'answered')
+local turned = 0
+if how == 'f' or L.br ~= '' and (how == 'a' or how == 'r') then
+  local K = H.breaking()
+  local open = K.open(L)
+  K.judge(L, id, how == 'f' and 'failed' or how == 'a' and 'acked' or 'answered')
+  if open ~= K.open(L) then turned = 1 end
 end
 local class, due = '', NEVER
 if ARGV[17] then
@@ -81,4 +82,4 @@ if L.wt > 0 then
   end
 end
 H.save(L)
-return {now, 1, ready, open ~= L.B.op and 1 or 0}
+return {now, 1, ready, turned}

@@ -70,12 +70,13 @@ local function pick_tight(flying)
     end
   end
   if #names == 0 then return nil end
-  if may(L, flying, default) then
-    local i = probe(L, names)
+  local K = breaking()
+  if K.may(L, flying, default) then
+    local i = K.probe(L, names)
     return classes[i], names[i]
   end
   for i = 1, #names do
-    if released(L, dues[i]) <= now then return classes[i], names[i] end
+    if K.released(L, dues[i]) <= now then return classes[i], names[i] end
   end
   return nil
 end
@@ -109,10 +110,7 @@ local function take()
 end
 
 local status = take()
-if status == IDLE and L.br ~= '' and not tight(L) then -- nothing waits: what was held back is forgotten
-  L.B.si = 0
-  set_breaker(L)
-end
+if status == IDLE and L.br ~= '' then breaking().rest(L) end
 local next_at
 if status == MORE then
   put(L, 'aw', now + AWAKE)

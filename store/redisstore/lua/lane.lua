@@ -16,15 +16,10 @@ local function stopped() return redis.call('EXISTS', P .. 'stop') == 1 end
 -- free says whether nothing limits the lane but its cap; the hot scripts read that alone.
 local function free(L) return not (L.dl or L.bl or L.pz or L.rt > 0 or L.br ~= '') and '1' or '0' end
 
--- breaker reads what the lane keeps of its failures; see store.Breaker, of which this is the port. The field
--- is empty for a lane that is well: open (1 or 0), level, next probe, wait, since, names of the failed.
-local function breaker(text)
-  if text == '' then return {op = false, lv = 0, pa = 0, wt = 0, si = 0, ids = {}} end
-  local op, lv, pa, wt, si, names = string.match(text, '^(%d),(%d+),(%d+),(%d+),(%d+),(.*)$')
-  local B = {op = op == '1', lv = tonumber(lv), pa = tonumber(pa), wt = tonumber(wt), si = tonumber(si), ids = {}}
-  for name in string.gmatch(names, '%w+') do B.ids[#B.ids + 1] = name end
-  return B
-end
+-- tight says whether less is sent than the lane's settings allow: its breaker is open, or its level is not 0.
+-- The field br is empty for a lane that is well: open (1 or 0), level, next probe, wait, since, names of the
+-- failed; see breaking.
+local function tight(L) return L.br ~= '' and string.sub(L.br, 1, 4) ~= '0,0,' end
 
 -- lane reads the lane of a merchant, nil when there never was one. put changes a field, save writes what was
 -- changed.
@@ -38,7 +33,7 @@ local function lane(mch)
     mch = mch, key = key, new = {}, rv = num(1), mx = num(2), rt = num(3), pz = v[4] == '1', un = num(5),
     bl = v[6] == '1', dl = v[7] == '1', tk = num(8), ta = num(9), tn = num(10), aw = num(11), la = num(12),
     at = tonumber(v[13] or '') or NEVER, wt = num(14), fa = v[15], pt = v[16] or '',
-    br = v[17] or '', B = breaker(v[17] or ''),
+    br = v[17] or '',
   }
 end
 
@@ -76,78 +71,106 @@ local function spend(L)
   end
 end
 
--- set_breaker writes the breaker back; empty again when there is nothing to remember.
-local function set_breaker(L)
-  local B = L.B
-  local text = ''
-  if B.lv > 0 or B.op or B.si > 0 then
-    text = table.concat({B.op and '1' or '0', int(B.lv), int(B.pa), int(B.wt), int(B.si),
-      table.concat(B.ids, ' ')}, ',')
+-- breaking is what there is to do with the breaker of a lane: the port of store.Breaker. It is one function, so
+-- that what hardly any lane needs costs the others nothing.
+local function breaking()
+  local M = {}
+
+  -- read takes the field apart, once.
+  local function read(L)
+    if L.B then return L.B end
+    L.B = {op = false, lv = 0, pa = 0, wt = 0, si = 0, ids = {}}
+    if L.br ~= '' then
+      local op, lv, pa, wt, si, names = string.match(L.br, '^(%d),(%d+),(%d+),(%d+),(%d+),(.*)$')
+      local B = L.B
+      B.op, B.lv, B.pa, B.wt, B.si = op == '1', tonumber(lv), tonumber(pa), tonumber(wt), tonumber(si)
+      for name in string.gmatch(names, '%w+') do B.ids[#B.ids + 1] = name end
+    end
+    return L.B
   end
-  if text == L.br then return end
-  put(L, 'br', text, text)
-  put(L, 'fr', free(L), free(L))
-end
 
-local function tight(L) return L.B.lv > 0 or L.B.op end
+  -- write puts it back; empty again when there is nothing to remember.
+  local function write(L)
+    local B, text = read(L), ''
+    if B.lv > 0 or B.op or B.si > 0 then
+      text = table.concat({B.op and '1' or '0', int(B.lv), int(B.pa), int(B.wt), int(B.si),
+        table.concat(B.ids, ' ')}, ',')
+    end
+    if text == L.br then return end
+    put(L, 'br', text, text)
+    put(L, 'fr', free(L), free(L))
+  end
 
--- judge lets the breaker learn from an attempt: acked, failed by timeout or connection, or answered.
-local function judge(L, id, how)
-  local B = L.B
-  if how == 'acked' then
-    B.lv, B.ids, B.op, B.wt = math.max(0, B.lv - 1), {}, false, 0
-  elseif how == 'answered' then
-    B.op, B.wt = false, 0
-  else
-    B.lv = math.min(B.lv + 1, 10)
-    if B.si == 0 then B.si = now end
-    for i, name in ipairs(B.ids) do
-      if name == id then
-        table.remove(B.ids, i)
-        break
+  function M.open(L) return read(L).op end
+
+  -- judge lets the breaker learn from an attempt: acked, failed by timeout or connection, or answered.
+  function M.judge(L, id, how)
+    local B = read(L)
+    if how == 'acked' then
+      B.lv, B.ids, B.op, B.wt = math.max(0, B.lv - 1), {}, false, 0
+    elseif how == 'answered' then
+      B.op, B.wt = false, 0
+    else
+      B.lv = math.min(B.lv + 1, 10)
+      if B.si == 0 then B.si = now end
+      for i, name in ipairs(B.ids) do
+        if name == id then
+          table.remove(B.ids, i)
+          break
+        end
+      end
+      B.ids[#B.ids + 1] = id
+      if #B.ids > FAILURES then table.remove(B.ids, 1) end
+      if #B.ids >= FAILURES and not (B.op and now < B.pa) then
+        B.op, B.wt = true, math.min(math.max(2 * B.wt, 5000000), 60000000)
+        B.pa = now + B.wt
       end
     end
-    B.ids[#B.ids + 1] = id
-    if #B.ids > FAILURES then table.remove(B.ids, 1) end
-    if #B.ids >= FAILURES and not (B.op and now < B.pa) then
-      B.op, B.wt = true, math.min(math.max(2 * B.wt, 5000000), 60000000)
-      B.pa = now + B.wt
+    write(L)
+  end
+
+  local function small_cap(L, full)
+    local B = read(L)
+    return B.op and 1 or math.max(1, math.floor(full / 2 ^ B.lv))
+  end
+
+  -- may says whether a send may start that has not been held back too long; released is when one that is due
+  -- at an instant goes in spite of all.
+  function M.may(L, flying, default)
+    local B = read(L)
+    return flying < small_cap(L, cap(L, default)) and not (B.op and now < B.pa)
+  end
+  function M.released(L, due) return math.max(due, read(L).si) + DELAY end
+
+  -- at is when the first of the lane's notifications, due at an instant, may go.
+  function M.at(L, due, flying, default)
+    local B, at = read(L), M.released(L, due)
+    if flying >= small_cap(L, cap(L, default)) then return at end
+    return math.min(at, math.max(due, B.op and B.pa or 0))
+  end
+
+  -- probe picks among names that are due, in lane order: one that has not just failed, or at least not the last
+  -- that did.
+  function M.probe(L, names)
+    local B = read(L)
+    if not B.op or #B.ids == 0 then return 1 end
+    local failed, last, other = {}, B.ids[#B.ids], 1
+    for _, name in ipairs(B.ids) do failed[name] = true end
+    for i, name in ipairs(names) do
+      if not failed[name] then return i end
+      if names[other] == last and name ~= last then other = i end
     end
+    return other
   end
-  set_breaker(L)
-end
 
-local function tight_cap(L, full)
-  if L.B.op then return 1 end
-  return math.max(1, math.floor(full / 2 ^ L.B.lv))
-end
-
--- may says whether a send may start that has not been held back too long; released is when one that is due
--- at an instant goes in spite of all.
-local function may(L, flying, default)
-  return flying < tight_cap(L, cap(L, default)) and not (L.B.op and now < L.B.pa)
-end
-local function released(L, due) return math.max(due, L.B.si) + DELAY end
-
--- tight_at is when the first of a tight lane's notifications, due at an instant, may go.
-local function tight_at(L, due, default)
-  local at = released(L, due)
-  if inflight(L) >= tight_cap(L, cap(L, default)) then return at end
-  return math.min(at, math.max(due, L.B.op and L.B.pa or 0))
-end
-
--- probe picks among names that are due, in lane order: one that has not just failed, or at least not the last
--- that did.
-local function probe(L, names)
-  local ids = L.B.ids
-  if not L.B.op or #ids == 0 then return 1 end
-  local failed, last, other = {}, ids[#ids], 1
-  for _, name in ipairs(ids) do failed[name] = true end
-  for i, name in ipairs(names) do
-    if not failed[name] then return i end
-    if names[other] == last and name ~= last then other = i end
+  -- rest forgets since when sends were held back: nothing is due in the lane.
+  function M.rest(L)
+    if tight(L) then return end
+    read(L).si = 0
+    write(L)
   end
-  return other
+
+  return M
 end
 
 local function first(key)
@@ -168,11 +191,11 @@ local function first_lease(L) return first(P .. 'c:' .. L.mch) end
 -- wake_at is when the lane has work that nobody is awake for; now or earlier means now.
 local function wake_at(L, default)
   if L.dl or L.bl or L.wt <= 0 or (L.pz and L.un == 0) then return NEVER end
-  local due = earliest(L)
+  local due, flying = earliest(L), inflight(L)
   local at = due
-  if at == NEVER or inflight(L) >= cap(L, default) then return NEVER end
+  if at == NEVER or flying >= cap(L, default) then return NEVER end
   if paused(L) then at = math.max(at, L.un) end
-  if tight(L) then at = math.max(at, tight_at(L, due, default)) end
+  if tight(L) then at = math.max(at, breaking().at(L, due, flying, default)) end
   local free = tokens(L)
   if free < 0.999999 then at = math.max(at, now + math.ceil((1 - free) * 1e6 / L.rt)) end
   return math.max(at, L.aw)
