@@ -21,6 +21,12 @@ func (w *writer) judge(l *lane, r *row, a *store.Attempt) {
 	}
 }
 
+// closeBreaker forgets what the lane has failed.
+func (w *writer) closeBreaker(l *lane) {
+	l.breaker = store.Breaker{}
+	w.s.breakers.set(l)
+}
+
 // breakers tells everybody which lanes' breakers are open. The writer sets them.
 type breakers struct {
 	count atomic.Int64
@@ -64,12 +70,14 @@ func (p *picker) pickTight(want int) (c candidate, class store.Class, ok bool, e
 		return c, class, false, err
 	}
 	b, now := &p.l.breaker, p.w.now
-	names := make([]string, len(due))
-	for i, d := range due {
-		names[i] = breakerName(p.ids[d.class][d.at].id)
-	}
-	chosen := b.Probe(names)
-	if !b.May(p.l.inflight, p.w.limit(p.l), now) {
+	var chosen int
+	if b.May(p.l.inflight, p.w.limit(p.l), now) {
+		names := make([]string, len(due))
+		for i, d := range due {
+			names[i] = breakerName(p.ids[d.class][d.at].id)
+		}
+		chosen = b.Probe(names)
+	} else {
 		chosen = slices.IndexFunc(due, func(d place) bool { return b.Released(p.ids[d.class][d.at].due) <= now })
 		if chosen < 0 {
 			return c, class, false, nil

@@ -182,8 +182,7 @@ func (s *Store) UpdateMerchant(
 				return refuse(errOverrun)
 			}
 			if store.ClosesBreaker(&was, &m) {
-				l.breaker = store.Breaker{}
-				w.s.breakers.set(l)
+				w.closeBreaker(l)
 			}
 			return w.writeMerchant(&m)
 		})
@@ -224,6 +223,7 @@ func (s *Store) DeleteMerchant(ctx context.Context, mchID string) error {
 			return err
 		}
 		l.deleted = true
+		w.closeBreaker(l)
 		w.touch(l)
 		w.after = append(w.after, func() { s.cache.drop(mchID) })
 		return nil

@@ -18,6 +18,7 @@ var breakerCases = []testCase{
 	{"Breaker/a fault of ours", breakerOurs},
 	{"Breaker/fifteen minutes", breakerDelay},
 	{"Breaker/closed by a person", breakerClosed},
+	{"Breaker/gone with its merchant", breakerGone},
 	{"Breaker/fresh ones", breakerFresh},
 	{"Breaker/wakes", breakerWakes},
 }
@@ -243,6 +244,22 @@ func breakerClosed(e *env) {
 	e.update("m1", func(m *store.Merchant) { m.Paused = false })
 	e.breaker("m1", false)
 	e.claimN("m1", 15)
+}
+
+// breakerGone: a merchant of the same name is another one.
+func breakerGone(e *env) {
+	e.merchant("m1", nil)
+	e.add("m1", store.BreakerFailures)
+	for range store.BreakerFailures {
+		c := e.claim("m1", 1).Items[0]
+		e.settle(c, exhausted(c))
+	}
+	e.breaker("m1", true)
+	e.must("DeleteMerchant", e.Store.DeleteMerchant(e.ctx, "m1"))
+	e.merchant("m1", nil)
+	e.breaker("m1", false)
+	e.add("m1", 10)
+	e.claimN("m1", 10)
 }
 
 func breakerFresh(e *env) {

@@ -232,6 +232,7 @@ func (m *memory) DeleteMerchant(_ context.Context, mchID string) error {
 		}
 	}
 	delete(m.merchants, mchID)
+	delete(m.breakers, mchID)
 	return nil
 }
 
