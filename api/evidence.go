@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -231,7 +230,7 @@ func leftOut(a *store.Attempt) string {
 // build makes the request with that digest as the dispatcher does.
 func (r *rebuilder) build(digest string) (request *RequestView, missing string) {
 	msg, err := profile.Encode(r.profile, profile.Input{
-		Notification: r.n, Merchant: r.m, Keys: r.keys, Now: r.signedAt[digest], Rand: rand.Reader,
+		Notification: r.n, Merchant: r.m, Keys: r.keys, Now: r.signedAt[digest],
 	})
 	if err != nil {
 		return nil, "The merchant's key and settings of now do not give a request: " + err.Error() + "."

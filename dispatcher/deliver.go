@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"strconv"
 	"strings"
@@ -112,7 +111,7 @@ func (d *Dispatcher) target(h *held, c *card) (*egress.Target, *egress.URLError)
 func (d *Dispatcher) build(h *held, c *card, target *egress.Target, now time.Time) (*request, error) {
 	began := time.Now()
 	msg, err := profile.Encode(c.profile, profile.Input{
-		Notification: &h.Notification, Merchant: &c.merchant, Keys: c.keys, Now: now, Rand: rand.Reader,
+		Notification: &h.Notification, Merchant: &c.merchant, Keys: c.keys, Now: now,
 	})
 	d.metrics.signed(c.signType, time.Since(began), err)
 	if err != nil {

@@ -1,13 +1,12 @@
 // Package profile knows how each payment provider writes, signs and judges: one file per provider.
 //
 // A profile is data and functions, not a class hierarchy. It reads no clock, no network and no globals: the
-// instant and the randomness of a send are parameters, so that the same input gives the same bytes.
+// instant of a send is a parameter and its nonces are derived, so that the same input gives the same bytes.
 //
 // Start reading at Profile, then at alipay.go, then at Judge in judge.go.
 package profile
 
 import (
-	"io"
 	"time"
 
 	"paynotify/store"
@@ -79,7 +78,6 @@ type Input struct {
 	Merchant     *store.Merchant
 	Keys         *Keys
 	Now          time.Time
-	Rand         io.Reader
 }
 
 // Message is the encoded, signed request of one send.

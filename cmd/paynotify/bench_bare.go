@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,7 +90,7 @@ func barePost(
 			NotifyID: store.NewID(now, 0), MchID: m.MchID, Profile: p.Name, NotifyType: p.NotifyType,
 			OutTradeNo: orderNo(i), Params: json.RawMessage(benchParams), CreatedAt: now,
 		},
-		Merchant: m, Keys: keys, Now: now, Rand: rand.Reader,
+		Merchant: m, Keys: keys, Now: now,
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package php
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -134,7 +133,7 @@ func newShop(t *testing.T, m *store.Merchant, params json.RawMessage) *shop {
 func (s *shop) encode(t *testing.T) profile.Message {
 	t.Helper()
 	msg, err := profile.Encode(s.profile, profile.Input{
-		Notification: s.notification, Merchant: s.merchant, Keys: s.keys, Now: time.Now(), Rand: rand.Reader,
+		Notification: s.notification, Merchant: s.merchant, Keys: s.keys, Now: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)
