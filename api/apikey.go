@@ -165,14 +165,14 @@ type keyInput struct {
 
 func (a *API) keyRoutes() {
 	s := a.Service
-	type creation = onlyBody[AccessKeyRequest, *AccessKeyRequest]
 	declare(a, huma.Operation{
 		OperationID: "create-key", Method: "POST", Path: "/v1/keys", DefaultStatus: http.StatusCreated,
 		Summary: "Make an API key", Tags: tagAccess,
 		Description: "The answer shows it, this once. To rotate a key make a second one, give it to its holder, " +
 			"and revoke the first. Only ingest, read and operator can be bound to a merchant. The first one with " +
 			"the role admin ends the time in which this machine's own users need no key.",
-	}, []int{404, 409}, func(ctx context.Context, in *creation) (AccessKeyCreated, error) {
+		RequestBody: requestBody[AccessKeyRequest](a),
+	}, []int{404, 409}, func(ctx context.Context, in *onlyBody) (AccessKeyCreated, error) {
 		return withBody(&in.Body, func(req *AccessKeyRequest) (AccessKeyCreated, error) {
 			return s.CreateKey(ctx, *req)
 		})

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,39 +15,47 @@ type jsonReader interface {
 }
 
 // body carries a request body through huma: read strictly by our reader where huma would take duplicate
-// members and lose the byte offset, documented through huma's registry.
-type body[T any, P interface {
-	*T
-	jsonReader
-}] struct {
-	value   T
-	problem *Problem
-}
+// members and lose the byte offset, documented by requestBody. It is one type for all routes, because huma
+// compiles a route's code once for each type of input.
+type body struct{ text []byte }
 
 // filler is what the JSON format of huma unmarshals into.
 type filler interface{ fill(text []byte) }
 
-func (b *body[T, P]) fill(text []byte) {
+func (b *body) fill(text []byte) { b.text = bytes.Clone(text) }
+
+// Schema says nothing: requestBody documents the body.
+func (b body) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
+
+// requestBody documents the body of a route's requests.
+func requestBody[T any, P interface {
+	*T
+	jsonReader
+}](a *API) *huma.RequestBody {
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(P(new(T)).documented(), true, "")
+	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+}
+
+// read gives the body of a request, or why there is none. No body at all is an empty one.
+func read[T any, P interface {
+	*T
+	jsonReader
+}](b *body) (*T, error) {
+	value := new(T)
+	if b.text == nil {
+		return value, nil
+	}
 	r := readers.Get().(*reader)
 	defer r.free()
-	r.body = append(r.body[:0], text...)
-	if b.problem = r.document(func() { P(&b.value).readFrom(r) }); b.problem == nil {
-		b.problem = invalid(r.faults)
+	r.body = append(r.body[:0], b.text...)
+	p := r.document(func() { P(value).readFrom(r) })
+	if p == nil {
+		p = invalid(r.faults)
 	}
-}
-
-// read gives the body, or why there is none.
-func (b *body[T, P]) read() (*T, error) {
-	if b.problem != nil {
-		return nil, b.problem
+	if p != nil {
+		return nil, p
 	}
-	return &b.value, nil
-}
-
-// Schema documents the body.
-func (b body[T, P]) Schema(registry huma.Registry) *huma.Schema {
-	var none P
-	return registry.Schema(none.documented(), true, "")
+	return value, nil
 }
 
 // The small bodies of the other routes.

@@ -153,8 +153,8 @@ func called[I, T any](
 func withBody[T any, P interface {
 	*T
 	jsonReader
-}, R any](b *body[T, P], call func(*T) (R, error)) (R, error) {
-	v, err := b.read()
+}, R any](b *body, call func(*T) (R, error)) (R, error) {
+	v, err := read[T, P](b)
 	if err != nil {
 		var none R
 		return none, err

@@ -19,9 +19,9 @@ var mchIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
 // CreateMerchant registers a merchant and makes the key that it does not bring.
 func (s *Service) CreateMerchant(ctx context.Context, req MerchantRequest) (MerchantCreated, error) {
-	e, p := editOf(req)
-	if p != nil {
-		return MerchantCreated{}, p
+	e, err := editOf(req)
+	if err != nil {
+		return MerchantCreated{}, err
 	}
 	return s.createMerchant(ctx, e)
 }
@@ -31,22 +31,20 @@ func (s *Service) CreateMerchant(ctx context.Context, req MerchantRequest) (Merc
 func (s *Service) UpdateMerchant(
 	ctx context.Context, mchID string, req MerchantRequest,
 ) (MerchantView, error) {
-	e, p := editOf(req)
-	if p != nil {
-		return MerchantView{}, p
+	e, err := editOf(req)
+	if err != nil {
+		return MerchantView{}, err
 	}
 	return s.patchMerchant(ctx, mchID, e)
 }
 
 // editOf reads a typed request as if it had come over HTTP, so that there is one way in.
-func editOf(req MerchantRequest) (*merchantEdit, *Problem) {
-	var b body[merchantEdit, *merchantEdit]
+func editOf(req MerchantRequest) (*merchantEdit, error) {
 	text, err := json.Marshal(req)
 	if err != nil {
 		return nil, problem(SlugInvalid, "The merchant cannot be written as JSON.")
 	}
-	b.fill(text)
-	return &b.value, b.problem
+	return read[merchantEdit](&body{text})
 }
 
 func (s *Service) createMerchant(ctx context.Context, e *merchantEdit) (MerchantCreated, error) {

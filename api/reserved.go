@@ -35,7 +35,7 @@ type merchantNamed interface{ merchantName() string }
 
 func (in *mchInput) merchantName() string { return in.MchID }
 
-func (in *mchBody[T, P]) merchantName() string { return in.MchID }
+func (in *mchBody) merchantName() string { return in.MchID }
 
 // outside refuses a route's input that names a merchant of the engine's own.
 func outside(in any) error {

@@ -19,30 +19,21 @@ type mchInput struct {
 	MchID string `path:"mch_id" doc:"The merchant"`
 }
 
-type mchBody[T any, P interface {
-	*T
-	jsonReader
-}] struct {
+type mchBody struct {
 	MchID string `path:"mch_id" doc:"The merchant"`
-	Body  body[T, P]
+	Body  body
 }
 
 type notifyInput struct {
 	NotifyID string `path:"notify_id" doc:"26 characters of [0-9a-z]"`
 }
 
-type notifyBody[T any, P interface {
-	*T
-	jsonReader
-}] struct {
+type notifyBody struct {
 	NotifyID string `path:"notify_id" doc:"26 characters of [0-9a-z]"`
-	Body     body[T, P]
+	Body     body
 }
 
-type onlyBody[T any, P interface {
-	*T
-	jsonReader
-}] struct{ Body body[T, P] }
+type onlyBody struct{ Body body }
 
 type pageInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Entries of a page"`
@@ -83,7 +74,7 @@ func (a *API) merchantRoutes() {
 	declare(a, huma.Operation{
 		OperationID: "create-merchant", Method: "POST", Path: "/v1/merchants", DefaultStatus: http.StatusCreated,
 		Summary: "Register a merchant", Tags: tagMerchants, RequestBody: a.creationBody(),
-	}, []int{409}, func(ctx context.Context, in *onlyBody[merchantEdit, *merchantEdit],
+	}, []int{409}, func(ctx context.Context, in *onlyBody,
 	) (MerchantCreated, error) {
 		return withBody(&in.Body, func(e *merchantEdit) (MerchantCreated, error) {
 			return s.createMerchant(ctx, e)
@@ -107,7 +98,7 @@ func (a *API) merchantRoutes() {
 		Description: "A JSON merge patch: null sets the default. mch_id, profile and key cannot change here. " +
 			"Where new settings sign with what the key does not hold, that is generated; see …/public-key.",
 		RequestBody: a.patchBody(),
-	}, []int{404, 409}, func(ctx context.Context, in *mchBody[merchantEdit, *merchantEdit],
+	}, []int{404, 409}, func(ctx context.Context, in *mchBody,
 	) (MerchantView, error) {
 		return withBody(&in.Body, func(e *merchantEdit) (MerchantView, error) {
 			return s.patchMerchant(ctx, in.MchID, e)
@@ -126,16 +117,18 @@ func (a *API) laneRoutes() {
 	s := a.Service
 	declare(a, huma.Operation{
 		OperationID: "pause-merchant", Method: "POST", Path: "/v1/merchants/{mch_id}/pause", Tags: tagMerchants,
-		Summary: "Stop sending to a merchant; nothing is lost",
-	}, []int{404}, func(ctx context.Context, in *mchBody[PauseRequest, *PauseRequest]) (MerchantView, error) {
+		Summary:     "Stop sending to a merchant; nothing is lost",
+		RequestBody: requestBody[PauseRequest](a),
+	}, []int{404}, func(ctx context.Context, in *mchBody) (MerchantView, error) {
 		return withBody(&in.Body, func(req *PauseRequest) (MerchantView, error) {
 			return s.PauseMerchant(ctx, in.MchID, *req)
 		})
 	}, bodyOptional)
 	declare(a, huma.Operation{
 		OperationID: "resume-merchant", Method: "POST", Path: "/v1/merchants/{mch_id}/resume", Tags: tagMerchants,
-		Summary: "End a pause, and the hold of a refused address",
-	}, []int{404}, func(ctx context.Context, in *mchBody[ReasonRequest, *ReasonRequest]) (MerchantView, error) {
+		Summary:     "End a pause, and the hold of a refused address",
+		RequestBody: requestBody[ReasonRequest](a),
+	}, []int{404}, func(ctx context.Context, in *mchBody) (MerchantView, error) {
 		return withBody(&in.Body, func(req *ReasonRequest) (MerchantView, error) {
 			return s.ResumeMerchant(ctx, in.MchID, req.Reason)
 		})
@@ -147,7 +140,8 @@ func (a *API) laneRoutes() {
 			"given, with the new one first; \"0s\" cuts the old ones at once. The others switch at one instant, " +
 			"now or at. wechat_v3 keeps its APIv3 key unless key.secret is given. A key that begins later is shown " +
 			"here alone until then; a rotation to an earlier instant replaces it.",
-	}, []int{404, 409}, func(ctx context.Context, in *mchBody[RotateRequest, *RotateRequest],
+		RequestBody: requestBody[RotateRequest](a),
+	}, []int{404, 409}, func(ctx context.Context, in *mchBody,
 	) (MerchantCreated, error) {
 		return withBody(&in.Body, func(req *RotateRequest) (MerchantCreated, error) {
 			return s.RotateKey(ctx, in.MchID, *req)
@@ -200,7 +194,8 @@ func (a *API) notificationRoutes() {
 		Tags: tagNotifications, DefaultStatus: http.StatusAccepted,
 		Summary:     "Ask for one send, ahead of all others of its merchant",
 		Description: "It leaves schedule and state alone unless it is acknowledged.",
-	}, []int{404, 409}, func(ctx context.Context, in *notifyBody[ResendRequest, *ResendRequest],
+		RequestBody: requestBody[ResendRequest](a),
+	}, []int{404, 409}, func(ctx context.Context, in *notifyBody,
 	) (Receipt, error) {
 		return withBody(&in.Body, func(req *ResendRequest) (Receipt, error) {
 			return s.Resend(ctx, in.NotifyID, *req)
@@ -209,7 +204,8 @@ func (a *API) notificationRoutes() {
 	declare(a, huma.Operation{
 		OperationID: "cancel-notification", Method: "POST", Path: "/v1/notifications/{notify_id}/cancel",
 		Tags: tagNotifications, Summary: "Take a pending notification back",
-	}, []int{404, 409}, func(ctx context.Context, in *notifyBody[ReasonRequest, *ReasonRequest],
+		RequestBody: requestBody[ReasonRequest](a),
+	}, []int{404, 409}, func(ctx context.Context, in *notifyBody,
 	) (Receipt, error) {
 		return withBody(&in.Body, func(req *ReasonRequest) (Receipt, error) {
 			return s.Cancel(ctx, in.NotifyID, req.Reason)
@@ -246,7 +242,8 @@ func (a *API) lookingRoutes() {
 		OperationID: "set-sending", Method: "PUT", Path: "/v1/sending", Tags: tagOperating,
 		Summary:     "Turn the switch that stops all sending",
 		Description: "It holds on every node; accepting goes on.",
-	}, nil, func(ctx context.Context, in *onlyBody[SendingRequest, *SendingRequest]) (SendingView, error) {
+		RequestBody: requestBody[SendingRequest](a),
+	}, nil, func(ctx context.Context, in *onlyBody) (SendingView, error) {
 		return withBody(&in.Body, func(req *SendingRequest) (SendingView, error) { return s.SetSending(ctx, *req) })
 	})
 }
