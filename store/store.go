@@ -86,6 +86,9 @@ type Store interface {
 	// Cancel takes a pending notification back; see Notification.Cancel for its errors.
 	Cancel(ctx context.Context, notifyID string) (Notification, error)
 
+	// Survey is for looking at many at once.
+	Survey
+
 	// Stats counts without scanning.
 	Stats(ctx context.Context) (Stats, error)
 
