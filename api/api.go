@@ -130,8 +130,14 @@ func (a *API) OpenAPI() []byte { return a.spec }
 // ServeHTTP answers a request. A panic becomes a 500 and a log line, never a dead process.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.serve(a.mux, w, r) }
 
+// Beside serves something else as the API is served: with a request id, with the headers of an answer that is
+// no page, which it may replace, and with panics that become a 500.
+func (a *API) Beside(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(h, w, r) })
+}
+
 // serve answers a request of one of our listeners.
-func (a *API) serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+func (a *API) serve(h http.Handler, w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
@@ -144,7 +150,7 @@ func (a *API) serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) 
 		}
 	}()
 	a.setHeaders(w.Header(), r)
-	mux.ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 }
 
 // refuse answers with a problem and logs what an operator must know.

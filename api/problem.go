@@ -131,6 +131,12 @@ func problem(slug, detail string) *Problem {
 	return &Problem{Type: "/problems/" + slug, Title: t.title, Status: t.status, Detail: detail}
 }
 
+// NewProblem makes a Problem of a type, for the console; detail says what is wrong, and the cure.
+func NewProblem(slug, detail string) *Problem { return problem(slug, detail) }
+
+// Header is what an answer with this problem has besides its content type.
+func (p *Problem) Header() http.Header { return p.header }
+
 // invalid is the problem of a request that could be read but is wrong; nil without faults. The first fault
 // with a type of its own gives the problem its type.
 func invalid(faults []profile.Fault) *Problem {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"paynotify/api"
+	"paynotify/console"
 	"paynotify/dispatcher"
 	"paynotify/dispatcher/egress"
 	"paynotify/notices"
@@ -127,7 +128,8 @@ func (e *engine) start(ctx context.Context) error {
 		e.serve(metrics, e.api.Diagnostics(scrape))
 	}
 	e.run(ctx)
-	e.serve(main, e.api)
+	pages := console.New(console.Options{API: e.api, Log: e.log, Version: version.Version})
+	e.serve(main, pages.Handler())
 	return nil
 }
 
