@@ -59,7 +59,7 @@ type API struct {
 	rates    *limits[string]
 	requests *requestIDs
 
-	huma    huma.API
+	doc     *huma.OpenAPI
 	ready   func() (reasons, warnings []string)
 	notYet  func() error
 	metrics http.Handler

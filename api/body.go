@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,25 +13,15 @@ type jsonReader interface {
 	documented() reflect.Type
 }
 
-// body carries a request body through huma: read strictly by our reader where huma would take duplicate
-// members and lose the byte offset, documented by requestBody. It is one type for all routes, because huma
-// compiles a route's code once for each type of input.
+// body is a request body that nobody has read yet; nil when there is none.
 type body struct{ text []byte }
-
-// filler is what the JSON format of huma unmarshals into.
-type filler interface{ fill(text []byte) }
-
-func (b *body) fill(text []byte) { b.text = bytes.Clone(text) }
-
-// Schema says nothing: requestBody documents the body.
-func (b body) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
 
 // requestBody documents the body of a route's requests.
 func requestBody[T any, P interface {
 	*T
 	jsonReader
 }](a *API) *huma.RequestBody {
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(P(new(T)).documented(), true, "")
+	schema := a.doc.Components.Schemas.Schema(P(new(T)).documented(), true, "")
 	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
 }
 

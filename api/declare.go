@@ -14,13 +14,10 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-
-	"paynotify/profile"
 )
 
-// How routes are declared: through huma, which reads and checks parameters and writes the OpenAPI document.
-// What huma would do in its own words (errors, bodies) is turned into ours here.
+// How routes are declared: with the types that they take and answer, of which huma makes the OpenAPI document
+// and checks what parameters are. What it would do beyond that, bind.go does, see there.
 
 var (
 	tagMerchants     = []string{"merchants"}
@@ -32,40 +29,22 @@ var (
 
 // declare registers all routes and makes the OpenAPI document.
 func (a *API) declare(version string) {
-	format := huma.Format{
-		Marshal: encodeJSON,
-		Unmarshal: func(text []byte, v any) error {
-			into, ours := v.(filler)
-			if !ours {
-				return fmt.Errorf("body of type %T", v)
-			}
-			into.fill(text)
-			return nil
+	a.doc = &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title: "paynotify", Version: version,
+			Description: "Payment notifications that arrive: accepted durably, signed in the provider's dialect, " +
+				"sent again on the schedule until the merchant acknowledges.",
+		},
+		Components: &huma.Components{
+			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+			SecuritySchemes: map[string]*huma.SecurityScheme{"key": {
+				Type: "http", Scheme: "bearer",
+				Description: "An API key (pn_…) or auth.admin_key. An operation lists the roles that may use it. " +
+					"While there is no key for an admin, loopback peers need none.",
+			}},
 		},
 	}
-	config := huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "paynotify", Version: version,
-				Description: "Payment notifications that arrive: accepted durably, signed in the provider's dialect, " +
-					"sent again on the schedule until the merchant acknowledges.",
-			},
-			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-				SecuritySchemes: map[string]*huma.SecurityScheme{"key": {
-					Type: "http", Scheme: "bearer",
-					Description: "An API key (pn_…) or auth.admin_key. An operation lists the roles that may use it. " +
-						"While there is no key for an admin, loopback peers need none.",
-				}},
-			},
-		},
-		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
-		DefaultFormat:                "application/json",
-		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{translate},
-	}
-	a.huma = humago.New(routes{a, a.mux}, config)
 	a.merchantRoutes()
 	a.laneRoutes()
 	a.probeRoutes()
@@ -76,7 +55,7 @@ func (a *API) declare(version string) {
 	a.auditRoutes()
 	a.plainRoutes()
 	a.documentAccess()
-	a.spec = document(a.huma.OpenAPI())
+	a.spec = document(a.doc)
 }
 
 // routeOption changes how a route is declared.
@@ -89,64 +68,47 @@ func declare[I, T any](
 	a *API, op huma.Operation, statuses []int, call func(ctx context.Context, in *I) (T, error),
 	options ...routeOption,
 ) {
-	body := a.prepare(&op, reflect.TypeFor[I](), statuses)
-	field, _ := reflect.TypeFor[answered[T]]().FieldByName("Body")
-	schema := huma.SchemaFromField(a.huma.OpenAPI().Components.Schemas, field, op.OperationID+"Response")
-	op.Responses[strconv.Itoa(cmp.Or(op.DefaultStatus, http.StatusOK))] = &huma.Response{
-		Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
-	}
-	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*answer, error) {
-		v, err := called(ctx, a, op, in, call)
-		if err != nil {
-			return nil, err
-		}
-		return &answer{v}, nil
-	})
-	if slices.Contains(options, bodyOptional) {
-		body.Required = false
-	}
+	a.register(op, statuses, reflect.TypeFor[I](), reflect.TypeFor[answered[T]](), options,
+		func(ctx context.Context, in any) (any, error) { return call(ctx, in.(*I)) })
 }
 
 // declareSilent is declare for a route whose answer has no body.
 func declareSilent[I any](
 	a *API, op huma.Operation, statuses []int, call func(ctx context.Context, in *I) error,
 ) {
-	a.prepare(&op, reflect.TypeFor[I](), statuses)
-	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*struct{}, error) {
-		return called(ctx, a, op, in, func(ctx context.Context, in *I) (*struct{}, error) {
-			return nil, call(ctx, in)
-		})
-	})
+	a.register(op, statuses, reflect.TypeFor[I](), nil, nil,
+		func(ctx context.Context, in any) (any, error) { return nil, call(ctx, in.(*I)) })
 }
 
-// prepare sets what all routes have in common, and returns the documentation of the body of requests.
-func (a *API) prepare(op *huma.Operation, input reflect.Type, statuses []int) *huma.RequestBody {
-	op.SkipValidateBody = true // our reader does, and says more
-	op.MaxBodyBytes = managementBytesMax + 1
-	op.BodyReadTimeout = bodyReadMin
-	if _, hasBody := input.FieldByName("Body"); hasBody {
-		if op.RequestBody == nil {
-			op.RequestBody = &huma.RequestBody{}
-		}
+// answered has the schema of a body.
+type answered[T any] struct{ Body T }
+
+// register documents a route and makes it answer. answer is the type whose field Body it answers with; nil =
+// nothing.
+func (a *API) register(
+	op huma.Operation, statuses []int, input, answer reflect.Type, options []routeOption,
+	call func(ctx context.Context, in any) (any, error),
+) {
+	d := &declared{op: &op, input: input, call: call}
+	d.params = a.parametersOf(&op, input)
+	if _, hasBody := input.FieldByName(bodyField); hasBody {
+		d.bodyRequired = !slices.Contains(options, bodyOptional)
+		op.RequestBody.Required = d.bodyRequired
 		statuses = append(slices.Clone(statuses), 400, 413, 415)
 	}
-	op.Responses = problemResponses(a.huma, append(slices.Clone(statuses), 401, 422, 500, 503))
-	return op.RequestBody
-}
-
-// called calls Service, unless the request names what it may not, and logs what went wrong.
-func called[I, T any](
-	ctx context.Context, a *API, op huma.Operation, in *I, call func(ctx context.Context, in *I) (T, error),
-) (v T, err error) {
-	if err = outside(in); err == nil {
-		v, err = call(ctx, in)
+	op.DefaultStatus = cmp.Or(op.DefaultStatus, http.StatusOK)
+	op.Responses = problemResponses(a.doc, append(slices.Clone(statuses), 401, 422, 500, 503))
+	good := &huma.Response{Description: http.StatusText(op.DefaultStatus)}
+	if answer != nil {
+		field, _ := answer.FieldByName(bodyField)
+		schema := huma.SchemaFromField(a.doc.Components.Schemas, field, op.OperationID+"Response")
+		good.Content = jsonContent(schema)
 	}
-	if err != nil {
-		p := asProblem(err)
-		a.logProblem(ctx, op.Method+" "+op.Path, p)
-		return v, p
-	}
-	return v, nil
+	op.Responses[strconv.Itoa(op.DefaultStatus)] = good
+	a.doc.AddOperation(&op)
+	routes{a, a.mux}.HandleFunc(op.Method+" "+op.Path, func(w http.ResponseWriter, r *http.Request) {
+		a.serveDeclared(d, w, r)
+	})
 }
 
 // withBody calls with a body that could be read.
@@ -163,8 +125,8 @@ func withBody[T any, P interface {
 }
 
 // problemResponses documents the error answers of a route.
-func problemResponses(api huma.API, statuses []int) map[string]*huma.Response {
-	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+func problemResponses(doc *huma.OpenAPI, statuses []int) map[string]*huma.Response {
+	schema := doc.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	out := map[string]*huma.Response{}
 	for _, status := range statuses {
 		out[strconv.Itoa(status)] = &huma.Response{
@@ -173,46 +135,6 @@ func problemResponses(api huma.API, statuses []int) map[string]*huma.Response {
 		}
 	}
 	return out
-}
-
-// translate turns huma's own errors into problems; ours pass.
-func translate(ctx huma.Context, _ string, v any) (any, error) {
-	theirs, ok := v.(*huma.ErrorModel)
-	if !ok {
-		return v, nil
-	}
-	switch theirs.Status {
-	case http.StatusUnprocessableEntity:
-		faults := make([]profile.Fault, len(theirs.Errors))
-		for i, e := range theirs.Errors {
-			faults[i] = parameterFault(ctx.Operation(), e)
-		}
-		slices.SortFunc(faults, func(a, b profile.Fault) int { return strings.Compare(a.Location, b.Location) })
-		return invalid(faults), nil
-	case http.StatusBadRequest:
-		return malformedAt(0, "the body is empty; send one JSON object"), nil
-	case http.StatusRequestEntityTooLarge:
-		return tooLarge(managementBytesMax), nil
-	case http.StatusRequestTimeout:
-		return problem(SlugTimeout, "The body did not arrive whole within "+bodyReadMin.String()+"."), nil
-	}
-	return problem(SlugInternal, "The request could not be read."), nil
-}
-
-// parameterFault says what is wrong with a parameter and how it should be.
-func parameterFault(op *huma.Operation, e *huma.ErrorDetail) profile.Fault {
-	in, name, _ := strings.Cut(e.Location, ".")
-	var known []string
-	for _, p := range op.Parameters {
-		if p.In != in {
-			continue
-		}
-		if p.Name == name {
-			return profile.Fault{Location: e.Location, Message: e.Message, Cure: parameterCure(p.Schema)}
-		}
-		known = append(known, p.Name)
-	}
-	return unknownName(in, name, in+" parameter", known)
 }
 
 // parameterCure describes what a parameter takes.
@@ -236,7 +158,7 @@ func parameterCure(s *huma.Schema) string {
 
 // documentAccess says of every operation which roles may use it, and how it refuses the others.
 func (a *API) documentAccess() {
-	for path, item := range a.huma.OpenAPI().Paths {
+	for path, item := range a.doc.Paths {
 		for method, op := range map[string]*huma.Operation{
 			"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete,
 		} {
@@ -248,16 +170,13 @@ func (a *API) documentAccess() {
 			if rule.loopback {
 				op.Security = append(op.Security, map[string][]string{})
 			}
-			maps.Copy(op.Responses, problemResponses(a.huma, []int{401, 403, 429}))
+			maps.Copy(op.Responses, problemResponses(a.doc, []int{401, 403, 429}))
 		}
 	}
 }
 
 // document writes the OpenAPI document, indented so that its changes can be reviewed.
 func document(spec *huma.OpenAPI) []byte {
-	// huma registers its own error types on the way; no answer has them.
-	delete(spec.Components.Schemas.Map(), "ErrorModel")
-	delete(spec.Components.Schemas.Map(), "ErrorDetail")
 	text, err := json.Marshal(spec)
 	if err != nil {
 		panic(fmt.Sprintf("OpenAPI document: %v", err)) // only a change of this package can cause it

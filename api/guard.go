@@ -127,7 +127,7 @@ func (a *API) recorded(action string, handle http.HandlerFunc) http.HandlerFunc 
 // heldAnswer keeps an answer back until it may leave. It holds answers that change something, which are one
 // object each.
 type heldAnswer struct {
-	http.ResponseWriter // for what huma asks of the connection
+	http.ResponseWriter // for what is asked of the connection
 
 	header http.Header
 	status int

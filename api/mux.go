@@ -11,7 +11,7 @@ import (
 	"paynotify/profile"
 )
 
-// routes is the mux with what all routes have in common. huma registers through it too, so that no route
+// routes is the mux with what all routes have in common. Every route is registered through it, so that none
 // can miss its guard.
 type routes struct {
 	a   *API
@@ -36,9 +36,6 @@ func (t routes) HandleFunc(pattern string, handle func(http.ResponseWriter, *htt
 	}
 	t.mux.HandleFunc(pattern, t.a.guard(pattern, rule, handle))
 }
-
-// ServeHTTP answers a request.
-func (t routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.a.ServeHTTP(w, r) }
 
 // unhurried lifts the server's deadline for answers.
 func unhurried(handle http.HandlerFunc) http.HandlerFunc {

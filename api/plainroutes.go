@@ -33,7 +33,7 @@ func (a *API) plainRoutes() {
 
 // schema documents a type, as a reference where it has a name.
 func (a *API) schema(t reflect.Type) *huma.Schema {
-	return a.huma.OpenAPI().Components.Schemas.Schema(t, true, t.Name())
+	return a.doc.Components.Schemas.Schema(t, true, t.Name())
 }
 
 func jsonContent(s *huma.Schema) map[string]*huma.MediaType {
@@ -44,15 +44,15 @@ func (a *API) documentIngest() {
 	receipt := jsonContent(a.schema(reflect.TypeFor[Receipt]()))
 	request := a.schema(reflect.TypeFor[NotificationRequest]())
 	// Params is any JSON object; raw bytes would be documented as an array of numbers.
-	params := a.huma.OpenAPI().Components.Schemas.Map()["NotificationRequest"].Properties["params"]
+	params := a.doc.Components.Schemas.Map()["NotificationRequest"].Properties["params"]
 	*params = huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: params.Description}
-	one := problemResponses(a.huma, []int{400, 401, 404, 408, 409, 413, 415, 422, 503})
+	one := problemResponses(a.doc, []int{400, 401, 404, 408, 409, 413, 415, 422, 503})
 	one["202"] = &huma.Response{Description: "Accepted, and durable", Content: receipt}
 	one["200"] = &huma.Response{
 		Description: "Accepted before under the same key: the first answer once more", Content: receipt,
 		Headers: map[string]*huma.Param{"Idempotency-Replayed": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}
-	a.huma.OpenAPI().AddOperation(&huma.Operation{
+	a.doc.AddOperation(&huma.Operation{
 		OperationID: "accept-notification", Method: "POST", Path: "/v1/notifications", Tags: tagNotifications,
 		Summary:     "Accept one notification",
 		Description: "Answers when it is durable. Without an Idempotency-Key every POST is a new notification.",
@@ -63,11 +63,11 @@ func (a *API) documentIngest() {
 		}},
 		RequestBody: &huma.RequestBody{Required: true, Content: jsonContent(request)},
 	})
-	many := problemResponses(a.huma, []int{400, 401, 408, 413, 415, 422, 503})
+	many := problemResponses(a.doc, []int{400, 401, 408, 413, 415, 422, 503})
 	many["200"] = &huma.Response{Description: "One result per item, in order", Content: jsonContent(
 		object("results", &huma.Schema{Type: huma.TypeArray, Items: a.schema(reflect.TypeFor[BatchItem]())}),
 	)}
-	a.huma.OpenAPI().AddOperation(&huma.Operation{
+	a.doc.AddOperation(&huma.Operation{
 		OperationID: "accept-batch", Method: "POST", Path: "/v1/notifications/batch", Tags: tagNotifications,
 		Summary: "Accept up to 1000 notifications, each for itself", Responses: many,
 		RequestBody: &huma.RequestBody{Required: true, Content: jsonContent(object("notifications", &huma.Schema{
@@ -97,18 +97,18 @@ func (a *API) documentLegacy() {
 			"429": {Description: "Asked too often; the body is empty"},
 			"503": {Description: "No answer now; the body is empty"},
 		}
-		a.huma.OpenAPI().AddOperation(op)
+		a.doc.AddOperation(op)
 	}
 }
 
 func (a *API) documentOperating() {
 	ready := jsonContent(a.schema(reflect.TypeFor[ReadyView]()))
 	text := &huma.Schema{Type: huma.TypeString}
-	copyOf := problemResponses(a.huma, []int{401, 409, 503})
+	copyOf := problemResponses(a.doc, []int{401, 409, 503})
 	copyOf["200"] = &huma.Response{Description: "The copy", Content: map[string]*huma.MediaType{
 		"application/vnd.sqlite3": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 	}}
-	scraped := problemResponses(a.huma, []int{401, 404})
+	scraped := problemResponses(a.doc, []int{401, 404})
 	scraped["200"] = &huma.Response{Description: "Prometheus metrics", Content: map[string]*huma.MediaType{
 		"text/plain": {Schema: text},
 	}}
@@ -141,7 +141,7 @@ func (a *API) documentOperating() {
 		},
 	} {
 		op.Method, op.Tags = "GET", tagOperating
-		a.huma.OpenAPI().AddOperation(op)
+		a.doc.AddOperation(op)
 	}
 }
 
@@ -156,7 +156,7 @@ func (a *API) creationBody() *huma.RequestBody {
 // patchBody documents a merge patch: the same members, all of them optional, null for the default.
 func (a *API) patchBody() *huma.RequestBody {
 	a.schema(reflect.TypeFor[MerchantRequest]())
-	whole := a.huma.OpenAPI().Components.Schemas.Map()["MerchantRequest"]
+	whole := a.doc.Components.Schemas.Map()["MerchantRequest"]
 	patch := &huma.Schema{
 		Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false,
 	}

@@ -248,15 +248,6 @@ func (p *Problem) Slug() string {
 	return p.Type
 }
 
-// GetStatus is the HTTP status (huma asks for it).
-func (p *Problem) GetStatus() int { return p.Status }
-
-// GetHeaders are the headers of the answer besides its content type (huma asks for them).
-func (p *Problem) GetHeaders() http.Header { return p.header }
-
-// ContentType replaces JSON by the problem media type (huma asks for it).
-func (p *Problem) ContentType(string) string { return problemMediaType }
-
 func (p *Problem) with(name, value string) *Problem {
 	if p.header == nil {
 		p.header = http.Header{}

@@ -11,7 +11,7 @@ import (
 	"paynotify/store"
 )
 
-// Inputs of the routes: huma reads parameters by these tags and documents them.
+// Inputs of the routes: parameters are read by these tags and documented.
 
 type noInput struct{}
 
@@ -58,13 +58,6 @@ type followInput struct {
 	Wait  string `query:"wait" doc:"How long to wait for attempts, at most 60s" example:"20s"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Attempts of an answer"`
 }
-
-// answer is what a handler gives huma. Its body is any value, because huma compiles a route's code once for
-// each pair of types: with the types of all bodies that would be a megabyte. declare documents the body.
-type answer struct{ Body any }
-
-// answered has the schema of a body.
-type answered[T any] struct{ Body T }
 
 // followWaitMax bounds how long a request waits for attempts.
 const followWaitMax = time.Minute

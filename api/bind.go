@@ -1,0 +1,183 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"paynotify/profile"
+)
+
+// How a request becomes a route's input. huma.Register does the same, but is compiled once for each type of
+// input, at 23 KB, which is half a megabyte of the binary; huma documents and checks, and this reads.
+
+// parameter is one that a route takes.
+type parameter struct {
+	doc      *huma.Param
+	field    int    // of the input
+	fallback string // when it is not given
+}
+
+// bodyField is the name of the field of an input that takes the body.
+const bodyField = "Body"
+
+// declared is a route as it was declared.
+type declared struct {
+	op           *huma.Operation
+	input        reflect.Type
+	params       []parameter
+	bodyRequired bool
+	call         func(ctx context.Context, in any) (any, error)
+}
+
+// parametersOf documents the parameters of an input, by its tags.
+func (a *API) parametersOf(op *huma.Operation, input reflect.Type) (params []parameter) {
+	for i := range input.NumField() {
+		f := input.Field(i)
+		p := &huma.Param{Name: f.Tag.Get("path"), In: "path", Required: true}
+		if p.Name == "" {
+			p.Name, p.In, p.Required = f.Tag.Get("query"), "query", false
+			p.Explode = new(false)
+		}
+		if p.Name == "" {
+			continue
+		}
+		p.Schema = huma.SchemaFromField(a.doc.Components.Schemas, f, op.OperationID)
+		p.Description = p.Schema.Description
+		op.Parameters = append(op.Parameters, p)
+		params = append(params, parameter{doc: p, field: i, fallback: f.Tag.Get("default")})
+	}
+	return params
+}
+
+// serveDeclared answers a request of a declared route.
+func (a *API) serveDeclared(d *declared, w http.ResponseWriter, r *http.Request) {
+	in := reflect.New(d.input)
+	err := a.read(d, in.Elem(), w, r)
+	if err == nil {
+		err = outside(in.Interface())
+	}
+	var v any
+	if err == nil {
+		v, err = d.call(r.Context(), in.Interface())
+	}
+	switch {
+	case err != nil:
+		a.refuse(w, r, asProblem(err))
+	case d.op.DefaultStatus == http.StatusNoContent:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		writeJSON(w, d.op.DefaultStatus, v)
+	}
+}
+
+// read fills an input with what a request has.
+func (a *API) read(d *declared, in reflect.Value, w http.ResponseWriter, r *http.Request) error {
+	faults := d.readParameters(a.doc.Components.Schemas, in, r)
+	if len(faults) > 0 {
+		return invalid(faults)
+	}
+	if f := in.FieldByName(bodyField); f.IsValid() {
+		return d.readBody(f.Addr().Interface().(*body), w, r)
+	}
+	return nil
+}
+
+// readParameters reads what stands in path and query. guard has seen that nothing is there twice.
+func (d *declared) readParameters(
+	schemas huma.Registry, in reflect.Value, r *http.Request,
+) (faults []profile.Fault) {
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		query = r.URL.Query()
+	}
+	for name := range query {
+		if known := d.queryNames(); !slices.Contains(known, name) {
+			faults = append(faults, unknownName("query", name, "query parameter", known))
+		}
+	}
+	for _, p := range d.params {
+		text := r.PathValue(p.doc.Name)
+		if p.doc.In == "query" {
+			text = query.Get(p.doc.Name)
+		}
+		if text == "" {
+			text = p.fallback
+		}
+		if text == "" {
+			continue
+		}
+		if what := p.set(schemas, in.Field(p.field), text); what != "" {
+			faults = append(faults, profile.Fault{
+				Location: p.doc.In + "." + p.doc.Name, Message: what, Cure: parameterCure(p.doc.Schema),
+			})
+		}
+	}
+	slices.SortFunc(faults, func(a, b profile.Fault) int { return strings.Compare(a.Location, b.Location) })
+	return faults
+}
+
+// queryNames are the query parameters that the route has.
+func (d *declared) queryNames() (names []string) {
+	for _, p := range d.params {
+		if p.doc.In == "query" {
+			names = append(names, p.doc.Name)
+		}
+	}
+	return names
+}
+
+// set sets a field from a text, and says what is wrong with it; empty when nothing is.
+func (p *parameter) set(schemas huma.Registry, field reflect.Value, text string) (what string) {
+	var value any = text
+	switch field.Interface().(type) {
+	case time.Time:
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return "invalid date/time for format " + time.RFC3339
+		}
+		field.Set(reflect.ValueOf(t))
+		return ""
+	case int, int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return "invalid integer"
+		}
+		field.SetInt(n)
+		value = n
+	default:
+		field.SetString(text)
+	}
+	found := &huma.ValidateResult{}
+	huma.Validate(schemas, p.doc.Schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, value, found)
+	var detail *huma.ErrorDetail
+	if len(found.Errors) > 0 && errors.As(found.Errors[0], &detail) {
+		return detail.Message
+	}
+	return ""
+}
+
+// readBody reads the body of a request.
+func (d *declared) readBody(into *body, w http.ResponseWriter, req *http.Request) error {
+	r := readers.Get().(*reader)
+	defer r.free()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyReadMin)) // where there is a connection
+	if p := r.load(w, req, managementBytesMax); p != nil {
+		return p
+	}
+	if len(r.body) > 0 {
+		into.text = bytes.Clone(r.body)
+	} else if d.bodyRequired {
+		return malformedAt(0, "the body is empty; send one JSON object")
+	}
+	return nil
+}
