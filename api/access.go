@@ -81,6 +81,10 @@ var routeAccess = map[string]access{
 	"POST /v1/merchants/{mch_id}/resume":     {roles: mayManage, action: "merchant.resume"},
 	"POST /v1/merchants/{mch_id}/probe":      {roles: mayManage, action: "merchant.probe"},
 
+	"GET /v1/merchants/{mch_id}/sla":       {roles: maySee},
+	"GET /v1/merchants/{mch_id}/statement": {roles: maySee},
+	"POST /v1/merchants/{mch_id}/gaps":     {roles: maySee}, // it asks: the list is too long for a query
+
 	"GET /v1/stats":        {roles: mayWatch, whole: true},
 	"GET /v1/callback":     {roles: mayWatch, whole: true},
 	"GET /v1/sending":      {roles: mayWatch, whole: true},

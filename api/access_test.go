@@ -44,6 +44,9 @@ POST /v1/merchants/{mch_id}/rotate-key      - - - - + - - -
 POST /v1/merchants/{mch_id}/pause           - - - + + - - -
 POST /v1/merchants/{mch_id}/resume          - - - + + - - -
 POST /v1/merchants/{mch_id}/probe           - - - + + - - -
+GET /v1/merchants/{mch_id}/sla              - - + + + - - +
+GET /v1/merchants/{mch_id}/statement        - - + + + - - +
+POST /v1/merchants/{mch_id}/gaps            - - + + + - - +
 GET /v1/stats                               - - w w w - - -
 GET /v1/callback                            - - w w w - - -
 GET /v1/sending                             - - w w w - - -
@@ -131,6 +134,15 @@ var samples = map[string]func(w *world, mchID string) sample{
 	},
 	"POST /v1/merchants/{mch_id}/probe": func(_ *world, m string) sample {
 		return sample{"/v1/merchants/" + m + "/probe", "", 409, false} // options.probe is not set
+	},
+	"GET /v1/merchants/{mch_id}/sla": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/sla", "", 200, false}
+	},
+	"GET /v1/merchants/{mch_id}/statement": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/statement?date=2026-11-21", "", 200, false}
+	},
+	"POST /v1/merchants/{mch_id}/gaps": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/gaps", `{"out_trade_nos":["1"]}`, 200, false}
 	},
 	"GET /v1/stats":    constant("/v1/stats", "", 200),
 	"GET /v1/callback": constant("/v1/callback", "", 200),

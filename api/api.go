@@ -220,12 +220,21 @@ func (a *API) scrape(w http.ResponseWriter, r *http.Request) {
 func (a *API) backup(w http.ResponseWriter, r *http.Request) {
 	// The copy cannot be held back until it is whole, so that its entry in the audit log says that it begins.
 	out := &firstByte{w: w, begin: func() error {
-		return a.Service.Record(r.Context(), "store.backup", "store", func(context.Context) error { return nil })
+		err := a.Service.Record(r.Context(), "store.backup", "store", func(context.Context) error { return nil })
+		if err == nil {
+			download(w, "application/vnd.sqlite3", "paynotify-backup.db")
+		}
+		return err
 	}}
 	err := a.Service.Backup(r.Context(), out)
 	if err != nil && !out.begun && out.refused == nil {
 		_ = a.Service.Record(r.Context(), "store.backup", "store", func(context.Context) error { return err })
 	}
+	a.endStream(w, r, out, err)
+}
+
+// endStream ends an answer that was written by way of out.
+func (a *API) endStream(w http.ResponseWriter, r *http.Request, out *firstByte, err error) {
 	switch {
 	case out.refused != nil:
 		a.refuse(w, r, asProblem(out.refused))
@@ -233,12 +242,12 @@ func (a *API) backup(w http.ResponseWriter, r *http.Request) {
 	case !out.begun:
 		a.refuse(w, r, asProblem(err))
 	default:
-		a.logProblem(r.Context(), "GET /v1/backup", asProblem(err))
-		panic(http.ErrAbortHandler) // half a copy must not look like a whole one
+		a.logProblem(r.Context(), r.Method+" "+r.URL.Path, asProblem(err))
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
 }
 
-// firstByte writes the head of a backup with its first byte.
+// firstByte begins an answer with its first byte.
 type firstByte struct {
 	w       http.ResponseWriter
 	begin   func() error // what comes before it
@@ -246,7 +255,7 @@ type firstByte struct {
 	refused error // by begin
 }
 
-// Write writes part of the copy.
+// Write writes part of the answer.
 func (f *firstByte) Write(b []byte) (int, error) {
 	if !f.begun {
 		if f.refused == nil {
@@ -256,11 +265,14 @@ func (f *firstByte) Write(b []byte) (int, error) {
 			return 0, f.refused
 		}
 		f.begun = true
-		f.w.Header().Set("Content-Type", "application/vnd.sqlite3")
-		f.w.Header().Set("Content-Disposition", `attachment; filename="paynotify-backup.db"`)
-		f.w.Header().Set("Cache-Control", "no-store")
 	}
 	return f.w.Write(b)
+}
+
+// download says that an answer is a file to keep.
+func download(w http.ResponseWriter, media, name string) {
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -170,8 +171,9 @@ func (p *parameter) set(schemas huma.Registry, field reflect.Value, text string)
 func (d *declared) readBody(into *body, w http.ResponseWriter, req *http.Request) error {
 	r := readers.Get().(*reader)
 	defer r.free()
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyReadMin)) // where there is a connection
-	if p := r.load(w, req, managementBytesMax); p != nil {
+	limit := cmp.Or(int(d.op.MaxBodyBytes), managementBytesMax)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait(limit))) // of its connection
+	if p := r.load(w, req, limit); p != nil {
 		return p
 	}
 	if len(r.body) > 0 {

@@ -51,6 +51,8 @@ func (a *API) declare(version string) {
 	a.notificationRoutes()
 	a.evidenceRoutes()
 	a.lookingRoutes()
+	a.slaRoutes()
+	a.gapsRoutes()
 	a.keyRoutes()
 	a.auditRoutes()
 	a.plainRoutes()

@@ -19,7 +19,7 @@ type routes struct {
 }
 
 // slowRoutes answer for longer than a server's WriteTimeout may allow.
-var slowRoutes = []string{"GET /v1/attempts", "GET /v1/backup"}
+var slowRoutes = []string{"GET /v1/attempts", "GET /v1/backup", "GET /v1/merchants/{mch_id}/statement"}
 
 // HandleFunc registers a route.
 func (t routes) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {

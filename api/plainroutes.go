@@ -15,6 +15,7 @@ func (a *API) plainRoutes() {
 	t.HandleFunc("POST /v1/notifications", a.postNotification)
 	t.HandleFunc("POST /v1/notifications/batch", a.postBatch)
 	t.HandleFunc("GET /v1/backup", a.backup)
+	t.HandleFunc("GET /v1/merchants/{mch_id}/statement", a.statement)
 	t.HandleFunc("GET /gateway.do", a.gateway)
 	t.HandleFunc("GET /trade/notify_query.do", a.notifyQuery)
 	t.HandleFunc("GET /healthz", a.health)
@@ -29,6 +30,7 @@ func (a *API) plainRoutes() {
 	a.documentIngest()
 	a.documentLegacy()
 	a.documentOperating()
+	a.documentStatement()
 }
 
 // schema documents a type, as a reference where it has a name.

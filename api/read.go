@@ -54,7 +54,7 @@ func (r *reader) load(w http.ResponseWriter, req *http.Request, limit int) *Prob
 	if req.ContentLength > int64(limit) {
 		return tooLarge(limit)
 	}
-	wait := bodyReadMin + time.Duration(limit/bodyReadPerSecond)*time.Second
+	wait := bodyWait(limit)
 	if conn, ok := w.(interface{ SetReadDeadline(t time.Time) error }); ok {
 		_ = conn.SetReadDeadline(time.Now().Add(wait)) // the server resets it for the next request
 	}
@@ -73,6 +73,11 @@ func (r *reader) load(w http.ResponseWriter, req *http.Request, limit int) *Prob
 			r.body = slices.Grow(r.body, len(r.body))
 		}
 	}
+}
+
+// bodyWait is how long a body of at most limit bytes may take to arrive.
+func bodyWait(limit int) time.Duration {
+	return bodyReadMin + time.Duration(limit/bodyReadPerSecond)*time.Second
 }
 
 func tooLarge(limit int) *Problem {
