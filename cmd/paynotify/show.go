@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"paynotify/api"
+	"paynotify/profile"
 	"paynotify/store"
 )
 
@@ -208,34 +208,11 @@ func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
 	case a.Verdict == store.Refused && s.ack.Text != "":
 		s.compare(b, a.ReplyBytes)
 	default:
-		fmt.Fprintf(b, "    reply     %s\n", cut(visible(a.ReplyBytes), replyColumns))
+		fmt.Fprintf(b, "    reply     %s\n", cut(profile.Visible(a.ReplyBytes), replyColumns))
 	}
 }
 
-const (
-	hintColumns  = 96
-	replyColumns = 80
-)
-
-// compare sets a reply beside the acknowledgement that was expected and points at the first difference.
-func (s shower) compare(b *bytes.Buffer, reply []byte) {
-	want, got := glyphs([]byte(s.ack.Text)), glyphs(reply)
-	at := 0
-	for at < len(want) && at < len(got) && want[at] == got[at] {
-		at++
-	}
-	fmt.Fprintf(b, "    expected  %s\n", strings.Join(want, ""))
-	line := strings.Join(got, "")
-	if line == "" {
-		line = "(nothing)"
-	}
-	fmt.Fprintf(b, "    received  %s\n", cut(line, replyColumns))
-	column := len([]rune(strings.Join(got[:at], "")))
-	if column < replyColumns && len(got) > 0 {
-		fmt.Fprintf(b, "              %s%s\n", strings.Repeat(" ", column), s.paint.red("^ byte "+
-			fmt.Sprint(byteOffset(reply, at))))
-	}
-}
+const hintColumns = 96
 
 // stamp is an instant for people: local, to the second, with its zone.
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 -07:00") }

@@ -1,73 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"paynotify/api"
 	"paynotify/store"
 )
-
-func TestVisible(t *testing.T) {
-	for _, tt := range []struct{ raw, want string }{
-		{"success", "success"},
-		{" success\r\n", "·success␍↵"},
-		{"\ufeffsuccess", "⟨BOM⟩success"},
-		{"suc\u200bcess", "suc⟨U+200B⟩cess"},
-		{"a\tb\x00\x1b[31m\x7f", "a⇥b\\x00\\x1b[31m\\x7f"},
-		{"\xff\xfes", "\\xff\\xfes"},
-		{"成功\u00a0", "成功⟨U+00A0⟩"},
-		{"", ""},
-	} {
-		if got := visible([]byte(tt.raw)); got != tt.want {
-			t.Errorf("visible(%q) = %q, want %q", tt.raw, got, tt.want)
-		}
-	}
-}
-
-func TestCompare(t *testing.T) {
-	for _, tt := range []struct{ reply, want string }{
-		{"SUCCESS", `
-    expected  success
-    received  SUCCESS
-              ^ byte 0
-`},
-		{"success<br>", `
-    expected  success
-    received  success<br>
-                     ^ byte 7
-`},
-		{"\ufeff \ufeffsuccess", `
-    expected  success
-    received  ⟨BOM⟩·⟨BOM⟩success
-              ^ byte 0
-`},
-		{"suc成cess", `
-    expected  success
-    received  suc成cess
-                 ^ byte 3
-`},
-		{"", `
-    expected  success
-    received  (nothing)
-`},
-		{"succes", `
-    expected  success
-    received  succes
-                    ^ byte 6
-`},
-	} {
-		var b bytes.Buffer
-		shower{ack: api.AckView{Text: "success"}}.compare(&b, []byte(tt.reply))
-		if diff := cmp.Diff(tt.want, "\n"+b.String()); diff != "" {
-			t.Errorf("%q: %s", tt.reply, diff)
-		}
-	}
-}
 
 func TestProgressInWords(t *testing.T) {
 	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)

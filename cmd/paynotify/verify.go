@@ -159,7 +159,7 @@ func (v checked) text(p *profile.Profile, paint palette) string {
 	}
 	if text := v.read.StringToSign; text != nil {
 		fmt.Fprintf(&b, "\nString to sign, %d bytes (· is a blank, ↵ a line end):\n  %s\n", len(text),
-			strings.ReplaceAll(strings.TrimSuffix(visible(text), "↵"), "↵", "↵\n  ")+lineEnd(text))
+			strings.ReplaceAll(strings.TrimSuffix(profile.Visible(text), "↵"), "↵", "↵\n  ")+lineEnd(text))
 		if p.Key == profile.KeySecret && bytes.HasSuffix(text, []byte("&key=")) {
 			b.WriteString("  " + paint.dim("the secret stands behind it when it is signed") + "\n")
 		}
