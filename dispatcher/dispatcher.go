@@ -53,6 +53,8 @@ type Options struct {
 	Settled    func(*store.Settled)  // is told of every attempt that was settled, and must be quick; may be nil
 	Log        *slog.Logger          // nil = silent
 	Registerer prometheus.Registerer // nil = metrics are kept but not shown
+	// MerchantSeries is how many merchants are counted by their mch_id; 0 = none.
+	MerchantSeries int
 }
 
 // Dispatcher drives every lane of a store. Safe for concurrent use.
@@ -91,8 +93,8 @@ func New(o Options) *Dispatcher {
 	}
 	d := &Dispatcher{Options: o, nudged: make(chan struct{}, 1)}
 	d.gate = newGate(o.Store)
-	d.metrics = newMetrics(o.Registerer, o.Store)
-	d.Store = measured{o.Store, d.metrics}
+	d.metrics = newMetrics(o.Registerer, o.Store, o.MerchantSeries)
+	d.Store, d.Client = measured{o.Store, d.metrics}, measuredPoster{o.Client, d.metrics}
 	d.slots = newSlots(o.Workers)
 	d.metrics.capacity.Set(float64(o.Workers))
 	d.cards = &cards{store: d.Store, ring: o.Ring, rules: o.Rules}
@@ -107,6 +109,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	var queueErr error
 	parts.Go(func() { d.wakeLanes(ctx) })
+	parts.Go(func() {
+		if err := d.metrics.merchants.fill(ctx, d.Store); err != nil && ctx.Err() == nil {
+			d.Log.Warn("merchants get their series with their first attempt only", "err", err)
+		}
+	})
 	parts.Go(func() {
 		if err := d.Queue.Run(ctx, laneRunners, d.runLane); err != nil && !errors.Is(err, context.Canceled) {
 			queueErr = err

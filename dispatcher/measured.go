@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"paynotify/dispatcher/egress"
 	"paynotify/store"
 )
 
@@ -116,12 +117,43 @@ func (m measured) Cancel(ctx context.Context, id string) (store.Notification, er
 	return n, err
 }
 
+func (m measured) CreateMerchant(ctx context.Context, merchant store.Merchant) (store.Merchant, error) {
+	created, err := m.Store.CreateMerchant(ctx, merchant)
+	if err == nil {
+		m.metrics.merchants.admit(created.MchID)
+	}
+	return created, err
+}
+
+func (m measured) DeleteMerchant(ctx context.Context, mchID string) error {
+	err := m.Store.DeleteMerchant(ctx, mchID)
+	if err == nil {
+		m.metrics.merchants.remove(mchID)
+	}
+	return err
+}
+
 // Backup copies the store, if it is one that can be copied.
 func (m measured) Backup(ctx context.Context, w io.Writer) error {
 	if b, ok := m.Store.(store.Backuper); ok {
 		return b.Backup(ctx, w)
 	}
 	return errors.ErrUnsupported
+}
+
+// measuredPoster is a Poster that counts what only it knows.
+type measuredPoster struct {
+	Poster
+
+	metrics *metrics
+}
+
+func (p measuredPoster) Do(ctx context.Context, r *egress.Request) egress.Result {
+	result := p.Poster.Do(ctx, r)
+	if result.Skipped > 0 {
+		p.metrics.skipped.Add(float64(result.Skipped))
+	}
+	return result
 }
 
 // scrapeTimeout bounds what one scrape may ask of the store.

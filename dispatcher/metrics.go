@@ -36,9 +36,11 @@ type metrics struct {
 	suppressed struct{ staleLease prometheus.Counter }
 
 	attempts   map[attemptLabels]prometheus.Counter
-	durations  map[classLabels]prometheus.Observer
+	merchants  *merchantSeries
+	durations  map[classLabels]*exampled
 	phases     [5]prometheus.Observer
-	lags       map[bool]prometheus.Observer // by "is a retry"
+	skipped    prometheus.Counter
+	lags       map[bool]*exampled // by "is a retry"
 	byProfile  map[string]profileSeries
 	signings   map[string]signSeries // by sign_type
 	blocked    prometheus.Counter
@@ -54,8 +56,9 @@ type (
 	}
 	classLabels   struct{ profile, class string }
 	profileSeries struct {
-		timeToAck, sendsPerAck prometheus.Observer
-		finals                 map[store.State]prometheus.Counter
+		timeToAck   *exampled
+		sendsPerAck prometheus.Observer
+		finals      map[store.State]prometheus.Counter
 	}
 	signSeries struct {
 		seconds prometheus.Observer
@@ -69,7 +72,8 @@ var algorithms = map[string]string{
 	"HMAC-SHA256": "hmac_sha256", "v1": "hmac_sha256", "v1a": "ed25519",
 }
 
-func newMetrics(r prometheus.Registerer, s store.Store) *metrics {
+// newMetrics makes the metrics; the first few merchants get series of their own.
+func newMetrics(r prometheus.Registerer, s store.Store, merchants int) *metrics {
 	f := factory{r}
 	m := &metrics{
 		capacity:  f.gauge("worker_capacity", "Attempts that this process can have in flight."),
@@ -79,6 +83,9 @@ func newMetrics(r prometheus.Registerer, s store.Store) *metrics {
 		newerRecords: f.counter("newer_records_total",
 			"Times that a due notification was left alone because a newer version of paynotify wrote it."),
 		lostWakes: f.counter("lost_wakes_total", "Lanes that the queue was given and nobody ran in time."),
+		skipped: f.counter("egress_skipped_addresses_total",
+			"Addresses that a merchant's name resolved to and the address rules refused, while others passed."),
+		merchants: newMerchantSeries(f, merchants),
 	}
 	throttled := f.counters("throttled_total", "Times a lane with work had to wait, by cause.", "reason")
 	m.throttled.cap = throttled.WithLabelValues("merchant_cap")
@@ -117,15 +124,15 @@ func (m *metrics) attemptSeries(f factory) {
 	}
 	lag := f.histograms("schedule_lag_seconds", "How long after its instant a send started.", lagBuckets,
 		"trigger")
-	m.lags = map[bool]prometheus.Observer{
-		false: lag.WithLabelValues("first"), true: lag.WithLabelValues("retry"),
+	m.lags = map[bool]*exampled{
+		false: newExampled(lag, lagBuckets, "first"), true: newExampled(lag, lagBuckets, "retry"),
 	}
 	toAck := f.histograms("time_to_ack_seconds", "From accept to acknowledgement.", ackBuckets, "profile")
 	sends := f.histograms("sends_per_ack", "Charged sends that an acknowledgement took.", sendBuckets, "profile")
 	finals := f.counters("notifications_total", "Notifications that reached a final state.", "profile", "state")
 
 	m.attempts = make(map[attemptLabels]prometheus.Counter)
-	m.durations = make(map[classLabels]prometheus.Observer)
+	m.durations = make(map[classLabels]*exampled)
 	m.byProfile = make(map[string]profileSeries)
 	for _, p := range profile.All() {
 		for _, t := range store.Triggers {
@@ -133,11 +140,11 @@ func (m *metrics) attemptSeries(f factory) {
 				m.attempts[attemptLabels{p.Name, t, v}] = attempts.WithLabelValues(p.Name, string(t), string(v))
 			}
 		}
-		for _, class := range []string{"acked", "refused", "error"} {
-			m.durations[classLabels{p.Name, class}] = duration.WithLabelValues(p.Name, class)
+		for _, class := range verdictClasses {
+			m.durations[classLabels{p.Name, class}] = newExampled(duration, attemptBuckets, p.Name, class)
 		}
 		series := profileSeries{
-			timeToAck: toAck.WithLabelValues(p.Name), sendsPerAck: sends.WithLabelValues(p.Name),
+			timeToAck: newExampled(toAck, ackBuckets, p.Name), sendsPerAck: sends.WithLabelValues(p.Name),
 			finals: make(map[store.State]prometheus.Counter),
 		}
 		for _, s := range store.States {
@@ -178,7 +185,7 @@ func (m *metrics) lag(h *held, started time.Time) {
 	if h.Trigger.Manual() || h.Streak.Count > 0 {
 		return // a person's send has no instant; a repeat of ours is late by design
 	}
-	m.lags[h.Trigger == store.Retry].Observe(max(0, started.Sub(h.NextAt)).Seconds())
+	m.lags[h.Trigger == store.Retry].observe(max(0, started.Sub(h.NextAt)).Seconds(), h.NotifyID, started)
 }
 
 // attempt counts one attempt.
@@ -186,8 +193,10 @@ func (m *metrics) attempt(h *held, a *store.Attempt) {
 	if c, ok := m.attempts[attemptLabels{h.Profile, a.Trigger, a.Verdict}]; ok {
 		c.Inc()
 	}
-	if o, ok := m.durations[classLabels{h.Profile, a.Verdict.Class()}]; ok {
-		o.Observe(a.Duration.Seconds())
+	class := a.Verdict.Class()
+	m.merchants.count(h.MchID, class)
+	if o, ok := m.durations[classLabels{h.Profile, class}]; ok {
+		o.observe(a.Duration.Seconds(), h.NotifyID, a.StartedAt.Add(a.Duration))
 	}
 	for i, took := range [...]time.Duration{
 		a.Phases.DNS, a.Phases.Connect, a.Phases.TLS, a.Phases.FirstByte, a.Phases.Body,
@@ -209,9 +218,10 @@ func (m *metrics) outcome(h *held, o store.Outcome) {
 	}
 	switch {
 	case a.Verdict == store.Acked:
-		m.lastAck.Set(float64(a.StartedAt.Add(a.Duration).UnixMilli()) / 1000)
+		at := a.StartedAt.Add(a.Duration)
+		m.lastAck.Set(float64(at.UnixMilli()) / 1000)
 		if s, ok := m.byProfile[h.Profile]; ok && h.State != store.Spent {
-			s.timeToAck.Observe(a.StartedAt.Add(a.Duration).Sub(h.CreatedAt).Seconds())
+			s.timeToAck.observe(at.Sub(h.CreatedAt).Seconds(), h.NotifyID, at)
 			s.sendsPerAck.Observe(float64(max(1, h.NotifyCount+1)))
 			m.final(store.Spent, h.Profile)
 		}

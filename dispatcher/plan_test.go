@@ -29,7 +29,7 @@ func claimed(send int) *held {
 	}
 }
 
-func planner() *Dispatcher { return &Dispatcher{metrics: newMetrics(nil, nil)} }
+func planner() *Dispatcher { return &Dispatcher{metrics: newMetrics(nil, nil, 0)} }
 
 var refused = store.Attempt{Verdict: store.Refused, Reason: store.AckMismatch}
 
