@@ -20,9 +20,6 @@ import (
 // Config is everything that can be configured. Each leaf is a key of the YAML file and, as PAYNOTIFY_ and the
 // key in capitals with _ for the dots, an environment variable. What each means stands in
 // configDocs, in the words of paynotify.example.yaml; the defaults stand in defaultConfig.
-//
-// All keys of the product are known here, also those whose feature a version does not have: setting one of
-// these is refused (see unsupported), never ignored.
 type Config struct {
 	Listen     string           `mapstructure:"listen"`
 	Store      string           `mapstructure:"store"`

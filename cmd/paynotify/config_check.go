@@ -27,12 +27,12 @@ const (
 	keyCharsAdvised    = 16             // of an admin key; shorter ones can be guessed
 	retentionAdvised   = 49 * time.Hour // idempotency keys live as long as their record
 	secretFileBytesMax = 64 << 10
+	merchantSeriesMax  = 10_000 // each costs a scrape half a kilobyte; so many make one of 3 MB
 )
 
 // check looks at every value and at what does not fit together. Paths of key files are replaced by what
 // stands in them.
 func (c *Config) check(found *faults) (warnings []string) {
-	c.unsupported(found)
 	checkHostPort(found, "listen", c.Listen)
 	c.checkStore(found)
 	within(found, "dispatcher.workers", c.Dispatcher.Workers, 1, workersMax)
@@ -57,6 +57,7 @@ func (c *Config) check(found *faults) (warnings []string) {
 			found.add("metrics.listen", "is the same as listen; leave it empty to serve metrics beside the API")
 		}
 	}
+	within(found, "metrics.merchants", c.Metrics.Merchants, 0, merchantSeriesMax)
 	if _, err := c.logLevel(); err != nil {
 		found.add("log.level", "want debug, info, warn or error, have %q", c.Log.Level)
 	}
@@ -64,18 +65,6 @@ func (c *Config) check(found *faults) (warnings []string) {
 		found.add("log.format", "want auto, text or json, have %q", c.Log.Format)
 	}
 	return warnings
-}
-
-// unsupported refuses what a person asked for and this version does not do. To start all the same would be
-// a promise that nobody keeps.
-func (c *Config) unsupported(found *faults) {
-	const cure = "not in this version; remove the key"
-	refuse := func(key string, set bool) {
-		if set {
-			found.add(key, cure)
-		}
-	}
-	refuse("metrics.merchants", c.Metrics.Merchants != 0)
 }
 
 // checkStore looks at the store's URL and at what holds for one kind of store only.

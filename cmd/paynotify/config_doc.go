@@ -42,8 +42,9 @@ var configDocs = map[string]string{
 	"retention.exhausted": "Exhausted, canceled and quarantined ones.",
 	"retention.shrink":    "When an acknowledged one shrinks to its outline, 0 = never; Redis only.",
 
-	"metrics.listen":    "HOST:PORT of a listener for /metrics and /debug/pprof/; empty: metrics at the API.",
-	"metrics.merchants": "How many merchants get series of their own, 0 = none; not in this version.",
+	"metrics.listen": "HOST:PORT of a listener for /metrics and /debug/pprof/; empty: metrics at the API.",
+	"metrics.merchants": "How many merchants get series of their own, by mch_id, all others sharing one; 0 = " +
+		"none. 200 cost a scrape 50 KB more.",
 
 	"callback": "Tells the platform what became of all merchants' notifications: notification.spent, " +
 		"notification.exhausted and merchant.held, as messages of profile standard.",

@@ -175,7 +175,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"proxy", "egress: {proxy: 'https://u:hunter2@p:1'}\n", "", "egress.proxy (c.yaml:1): want http://HOST"},
 		{"proxy to ourselves", "egress: {proxy: 'http://127.0.0.1:8080'}\n", "", "is a listener of this server"},
 		{"rate", "auth: {rate_per_second: -5}\n", "", "auth.rate_per_second (c.yaml:1): want 0 to 1000000"},
-		{"merchant metrics", "metrics: {merchants: 5}\n", "", "not in this version"},
+		{"merchant metrics", "metrics: {merchants: 10001}\n", "", "metrics.merchants (c.yaml:1): want 0 to 10000"},
 		{"callback without secret", "callback: {url: 'https://x'}\n", "", "keep one like whsec_"},
 		{"notices without url", "notices: {secret: whsec_x}\n", "", "notices.url: is missing; say where to POST"},
 		{

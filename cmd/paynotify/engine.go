@@ -13,9 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
 	"paynotify/api"
@@ -95,11 +92,8 @@ func (e *engine) start(ctx context.Context) error {
 		return err
 	}
 	rules := e.cfg.rules(ownAddresses(main, metrics))
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	version := readVersion()
-	registry.MustRegister(buildInfo(version))
+	registry := e.newRegistry(version)
 	userAgent := "paynotify/" + version.Version
 	if e.client, err = e.newClient(rules, userAgent, registry); err != nil {
 		closeListeners(main, metrics)
@@ -109,6 +103,7 @@ func (e *engine) start(ctx context.Context) error {
 		Store: e.Store, Queue: e.backend.queue, Ring: e.keys.Ring, Rules: &rules, Client: e.client,
 		Workers: e.cfg.Dispatcher.Workers, Timeout: e.cfg.Dispatcher.Timeout, Drain: drainSends,
 		PollMax: e.backend.poll, Settled: e.settled(), Log: e.log, Registerer: registry,
+		MerchantSeries: e.cfg.Metrics.Merchants,
 	})
 	e.follower = e.newFollower()
 	o := api.Options{
@@ -117,7 +112,7 @@ func (e *engine) start(ctx context.Context) error {
 		MaxInflightDefault: e.cfg.Dispatcher.MaxInflight, Ready: e.ready, NotYet: e.notYet,
 		Registerer: registry, Log: e.log, Version: version.Version, Following: e.following,
 	}
-	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	scrape := e.scrape(registry)
 	if metrics == nil {
 		o.Metrics = scrape
 	}

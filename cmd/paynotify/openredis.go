@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"paynotify/queue/asynqqueue"
 	"paynotify/store"
 	"paynotify/store/redisstore"
@@ -36,7 +38,8 @@ func openRedis(ctx context.Context, cfg Config, log *slog.Logger, fatal func(err
 	q := asynqqueue.New(asynqqueue.Options{Client: client, Log: log})
 	return backend{
 		store: s, queue: q, poll: redisPoll, ready: s.Ready(),
-		close: func() error { return errors.Join(q.Close(), client.Close(), s.Close()) },
+		close:      func() error { return errors.Join(q.Close(), client.Close(), s.Close()) },
+		collectors: []prometheus.Collector{&queueCollector{figures: q.Figures}},
 	}, nil
 }
 

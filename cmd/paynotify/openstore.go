@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"paynotify/queue"
 	"paynotify/queue/localqueue"
 	"paynotify/store"
@@ -28,6 +30,8 @@ type backend struct {
 	poll  time.Duration   // longest sleep of the waker; 0 = the dispatcher's default
 	ready <-chan struct{} // closed when the store can be used; nil = from the beginning
 	close func() error    // of both
+	// collectors tell, at every scrape, what only this kind of backend knows.
+	collectors []prometheus.Collector
 }
 
 // openBackend opens what the configuration names. fatal is called, from any goroutine, with what must end the
