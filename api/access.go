@@ -70,6 +70,11 @@ var routeAccess = map[string]access{
 	"POST /v1/notifications/{notify_id}/cancel":  {roles: mayManage, action: "notification.cancel"},
 	"GET /v1/notifications/{notify_id}/evidence": {roles: maySeeRaw},
 
+	"POST /v1/notifications/replay":       {roles: mayManage, action: "notification.replay"},
+	"GET /v1/replays":                     {roles: mayWatch},
+	"GET /v1/replays/{replay_id}":         {roles: mayWatch},
+	"POST /v1/replays/{replay_id}/cancel": {roles: mayManage, action: "replay.cancel"},
+
 	"GET /v1/merchants":                      {roles: maySee},
 	"GET /v1/merchants/{mch_id}":             {roles: maySee},
 	"GET /v1/merchants/{mch_id}/public-key":  {roles: maySee},

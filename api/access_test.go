@@ -33,6 +33,10 @@ GET /v1/notifications/{notify_id}           - + + + + - - +
 GET /v1/notifications/{notify_id}/evidence  - - - + + - - +
 POST /v1/notifications/{notify_id}/resend   - - - + + - - -
 POST /v1/notifications/{notify_id}/cancel   - - - + + - - -
+POST /v1/notifications/replay               - - - + + - - -
+GET /v1/replays                             - - + + + - - -
+GET /v1/replays/{replay_id}                 - - + + + - - -
+POST /v1/replays/{replay_id}/cancel         - - - + + - - -
 GET /v1/attempts                            - - + + + - - +
 GET /v1/merchants                           - - + + + - - +
 GET /v1/merchants/{mch_id}                  - - + + + - - +
@@ -102,6 +106,20 @@ var samples = map[string]func(w *world, mchID string) sample{
 	},
 	"POST /v1/notifications/{notify_id}/cancel": func(w *world, m string) sample {
 		return sample{"/v1/notifications/" + w.send(m, "") + "/cancel", "", 200, false}
+	},
+	"POST /v1/notifications/replay": func(_ *world, m string) sample {
+		return sample{"/v1/notifications/replay", `{"mch_id":"` + m + `","dry_run":true}`, 200, false}
+	},
+	"GET /v1/replays": func(w *world, m string) sample {
+		w.canceledReplay("m1")
+		w.canceledReplay("m2")
+		return sample{"/v1/replays", "", 200, true}
+	},
+	"GET /v1/replays/{replay_id}": func(w *world, m string) sample {
+		return sample{"/v1/replays/" + w.canceledReplay(m), "", 200, false}
+	},
+	"POST /v1/replays/{replay_id}/cancel": func(w *world, m string) sample {
+		return sample{"/v1/replays/" + w.canceledReplay(m) + "/cancel", "", 200, false}
 	},
 	"GET /v1/attempts":  constant("/v1/attempts", "", 200),
 	"GET /v1/merchants": func(*world, string) sample { return sample{"/v1/merchants", "", 200, true} },

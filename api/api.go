@@ -43,6 +43,8 @@ type Options struct {
 
 	// Following tells how telling the platform and operators what happens stands; nil = nobody does.
 	Following func(context.Context) (Following, error)
+	// ReplayBegun is told when a replay was begun; nil = whoever carries them out finds it in the store.
+	ReplayBegun func()
 }
 
 // maxInflightDefault is the configuration's default of max_inflight_per_merchant.
@@ -96,7 +98,7 @@ func New(o Options) *API {
 		Service: &Service{
 			Store: o.Store, Intake: o.Intake, Prober: o.Prober, Ring: o.Ring, Rules: o.Rules,
 			UserAgent: o.UserAgent, MaxInflightDefault: o.MaxInflightDefault, Log: o.Log, Now: o.Now,
-			Following: o.Following,
+			Following: o.Following, ReplayBegun: o.ReplayBegun,
 		},
 		Auth: newAuthenticator(&o),
 		mux:  http.NewServeMux(), rates: newRates(&o), requests: newRequestIDs(), ready: o.Ready,

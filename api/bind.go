@@ -71,13 +71,17 @@ func (a *API) serveDeclared(d *declared, w http.ResponseWriter, r *http.Request)
 	if err == nil {
 		v, err = d.call(r.Context(), in.Interface())
 	}
+	status := d.op.DefaultStatus
+	if own, does := v.(statusAnswer); does && err == nil {
+		status, v = own.answer()
+	}
 	switch {
 	case err != nil:
 		a.refuse(w, r, asProblem(err))
-	case d.op.DefaultStatus == http.StatusNoContent:
-		w.WriteHeader(http.StatusNoContent)
+	case status == http.StatusNoContent:
+		w.WriteHeader(status)
 	default:
-		writeJSON(w, d.op.DefaultStatus, v)
+		writeJSON(w, status, v)
 	}
 }
 

@@ -50,6 +50,7 @@ func (a *API) declare(version string) {
 	a.probeRoutes()
 	a.notificationRoutes()
 	a.evidenceRoutes()
+	a.replayRoutes()
 	a.lookingRoutes()
 	a.slaRoutes()
 	a.gapsRoutes()
@@ -81,6 +82,9 @@ func declareSilent[I any](
 	a.register(op, statuses, reflect.TypeFor[I](), nil, nil,
 		func(ctx context.Context, in any) (any, error) { return nil, call(ctx, in.(*I)) })
 }
+
+// statusAnswer is an answer whose status depends on what was asked.
+type statusAnswer interface{ answer() (status int, body any) }
 
 // answered has the schema of a body.
 type answered[T any] struct{ Body T }

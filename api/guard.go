@@ -96,7 +96,10 @@ func (a *API) deny(w http.ResponseWriter, r *http.Request, rule access, who Prin
 // objectOf is what a request is about, as far as its path says.
 func objectOf(r *http.Request) string {
 	for _, kind := range []struct{ name, value string }{
-		{"merchant", r.PathValue("mch_id")}, {"notification", r.PathValue("notify_id")}, {"key", r.PathValue("id")},
+		{"merchant", r.PathValue("mch_id")},
+		{"notification", r.PathValue("notify_id")},
+		{"key", r.PathValue("id")},
+		{"replay", r.PathValue("replay_id")},
 	} {
 		if kind.name == "key" && len(kind.value) > keyIDChars {
 			kind.value = "?" // a whole key, given by mistake, must not stay in a log

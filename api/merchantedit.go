@@ -144,7 +144,8 @@ func (e *merchantEdit) member(r *reader, name string) {
 		}
 		e.set(func(m *store.Merchant) { m.MaxInflight = n })
 	case "rate_per_second":
-		e.rate(r)
+		rate := r.rate()
+		e.set(func(m *store.Merchant) { m.RatePerSecond = rate })
 	case "key":
 		e.hasKey = true
 		e.key = readKey(r)
@@ -159,18 +160,19 @@ func (e *merchantEdit) member(r *reader, name string) {
 	}
 }
 
-func (e *merchantEdit) rate(r *reader) {
+// rate reads the member rate_per_second; null is no limit.
+func (r *reader) rate() (perSecond float64) {
 	const at = "body.rate_per_second"
-	var rate float64
-	if !r.null() {
-		before := len(r.faults)
-		text := r.number(at)
-		var err error
-		if rate, err = strconv.ParseFloat(text, 64); len(r.faults) == before && (err != nil || rate < 0) {
-			r.fault(at, "must be 0 or more", "give a number of sends per second; 0 sets no limit")
-		}
+	if r.null() {
+		return 0
 	}
-	e.set(func(m *store.Merchant) { m.RatePerSecond = rate })
+	before := len(r.faults)
+	text := r.number(at)
+	var err error
+	if perSecond, err = strconv.ParseFloat(text, 64); len(r.faults) == before && (err != nil || perSecond < 0) {
+		r.fault(at, "must be 0 or more", "give a number of sends per second; 0 sets no limit")
+	}
+	return perSecond
 }
 
 func readKey(r *reader) (key profile.Material) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"paynotify/profile"
+	"paynotify/replay"
 	"paynotify/store"
 )
 
@@ -46,6 +47,7 @@ const (
 	SlugMerchantNotFound    = "merchant-not-found"
 	SlugNotifyNotFound      = "notification-not-found"
 	SlugKeyNotFound         = "key-not-found"
+	SlugReplayNotFound      = "replay-not-found"
 	SlugMethodNotAllowed    = "method-not-allowed"
 	SlugTimeout             = "request-timeout"
 	SlugMerchantExists      = "merchant-exists"
@@ -60,6 +62,8 @@ const (
 	SlugProbeNotAllowed     = "probe-not-allowed"
 	SlugHeld                = "merchant-held"
 	SlugProfiling           = "profile-running"
+	SlugReplayDone          = "replay-done"
+	SlugTooManyReplays      = "too-many-replays"
 	SlugTooLarge            = "too-large"
 	SlugTooMany             = "too-many-items"
 	SlugUnsupportedMedia    = "unsupported-media-type"
@@ -89,6 +93,7 @@ var problemTypes = map[string]problemType{
 	SlugMerchantNotFound:    {404, "Merchant not found"},
 	SlugNotifyNotFound:      {404, "Notification not found"},
 	SlugKeyNotFound:         {404, "Key not found"},
+	SlugReplayNotFound:      {404, "Replay not found"},
 	SlugMethodNotAllowed:    {405, "Method not allowed"},
 	SlugTimeout:             {408, "Request timeout"},
 	SlugMerchantExists:      {409, "Merchant exists"},
@@ -103,6 +108,8 @@ var problemTypes = map[string]problemType{
 	SlugProbeNotAllowed:     {409, "Probe not allowed"},
 	SlugHeld:                {409, "Merchant held"},
 	SlugProfiling:           {409, "Profile running"},
+	SlugReplayDone:          {409, "Replay done"},
+	SlugTooManyReplays:      {409, "Too many replays"},
 	SlugTooLarge:            {413, "Too large"},
 	SlugTooMany:             {413, "Too many items"},
 	SlugUnsupportedMedia:    {415, "Unsupported media type"},
@@ -184,6 +191,13 @@ func fromStore(err error) *Problem {
 		return problem(SlugNotPending, "Only a pending notification can be canceled; this one is final.")
 	case errors.Is(err, store.ErrShrunk):
 		return problem(SlugShrunk, "Retention has dropped the parameters; there is nothing left to send.")
+	case errors.Is(err, replay.ErrNotFound):
+		return problem(SlugReplayNotFound, "No replay has this replay_id; GET /v1/replays lists the last ones.")
+	case errors.Is(err, replay.ErrDone):
+		return problem(SlugReplayDone, "This replay is done; there is nothing left to cancel.")
+	case errors.Is(err, replay.ErrTooMany):
+		return problem(SlugTooManyReplays, "There are "+itoa(replay.ActiveMax)+
+			" replays under way; wait until one is done, or cancel one.")
 	case errors.Is(err, store.ErrBadCursor):
 		return problem(SlugBadCursor, "This cursor is not one of ours; start again without it.")
 	}

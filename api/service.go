@@ -29,6 +29,8 @@ type Service struct {
 	Rules  *egress.Rules // judges notify_urls
 	// Following tells how telling others what happens stands; nil = nobody does.
 	Following func(ctx context.Context) (Following, error)
+	// ReplayBegun says that a replay was begun; nil = whoever carries them out finds it in the store.
+	ReplayBegun func()
 	// UserAgent is what the dispatcher's client sends; empty means its default.
 	UserAgent string
 	// MaxInflightDefault is the cap of merchants that have none of their own.

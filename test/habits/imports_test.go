@@ -85,15 +85,22 @@ var importRules = []importRule{
 		reason: "a queue knows no store and no metrics; asynq has one importer",
 	},
 	{
-		dir:    "api",
-		ours:   []string{"store", "profile", "retry", "signer/keyring", "dispatcher/egress"},
-		others: []string{"github.com/prometheus/client_golang", "github.com/danielgtaylor/huma"},
+		dir:  "api",
+		ours: []string{"store", "profile", "retry", "replay", "signer/keyring", "dispatcher/egress"},
+		others: []string{
+			"github.com/prometheus/client_golang", "github.com/danielgtaylor/huma", "golang.org/x/time/rate",
+		},
 		reason: "never dispatcher: it declares the small interface it needs (Intake), cmd wires it",
 	},
 	{
 		dir: "notices", ours: []string{"store", "profile"}, strict: true,
 		reason: "it follows the store and hands in what it has to tell (Intake) like any caller: whoever made" +
 			" the attempts and whoever sends the telling are not its business",
+	},
+	{
+		dir: "replay", ours: []string{"store"}, strict: true, others: []string{"golang.org/x/time/rate"},
+		reason: "it asks the store for sends like any caller, and makes none: the API begins replays, cmd carries" +
+			" them out",
 	},
 	{
 		dir: "console", ours: []string{"store", "api", "profile", "retry", "console/tmpl"},
