@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -46,10 +48,15 @@ type Console struct {
 	version string
 	doctor  func(ctx context.Context) []Check
 
-	pages  *tmpl.Set
+	pages  renderer
 	assets map[string]asset
 	mux    *http.ServeMux
 	origin *http.CrossOriginProtection
+}
+
+// renderer makes pages of templates; see tmpl.Set, which is the one.
+type renderer interface {
+	Execute(w *bytes.Buffer, name string, data any, funcs map[string]tmpl.Func) error
 }
 
 // New prepares the console. It panics when a template or a route is wrong, which no configuration can cause.
@@ -90,6 +97,9 @@ type route struct {
 	needs string
 	show  func(r *request) (page, error)          // of a GET
 	do    func(r *request) (to string, err error) // of a POST; to is the path under /console/ to go on with
+	// serve is of a GET that answers something else than a page. Its error is shown only when it has written
+	// nothing.
+	serve func(w http.ResponseWriter, r *request) error
 }
 
 // routes lists every page and form but those of logging in and out.
@@ -108,10 +118,10 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 func (c *Console) Handler() http.Handler {
 	pages := c.api.Beside(c)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path; {
-		case strings.HasPrefix(path, root):
+		switch {
+		case strings.HasPrefix(r.URL.Path, root):
 			pages.ServeHTTP(w, r)
-		case path == strings.TrimSuffix(root, "/"):
+		case r.URL.Path == strings.TrimSuffix(root, "/"):
 			http.Redirect(w, r, root, http.StatusPermanentRedirect)
 		default:
 			c.api.ServeHTTP(w, r)
@@ -147,6 +157,10 @@ func (c *Console) guarded(rt route) http.Handler {
 			c.fail(w, r, p)
 		case rt.do != nil:
 			c.act(w, r, rt)
+		case rt.serve != nil:
+			if err := rt.serve(w, r); err != nil {
+				c.fail(w, r, err)
+			}
 		default:
 			c.view(w, r, rt)
 		}
@@ -158,6 +172,10 @@ func (c *Console) view(w http.ResponseWriter, r *request, rt route) {
 	p, err := rt.show(r)
 	if err != nil {
 		c.fail(w, r, err)
+		return
+	}
+	if p.to != "" {
+		http.Redirect(w, r.Request, root+p.to, http.StatusSeeOther)
 		return
 	}
 	c.show(w, r, http.StatusOK, p)
@@ -220,7 +238,18 @@ func (c *Console) fail(w http.ResponseWriter, r *request, err error) {
 		p = api.NewProblem(api.SlugInternal, inside)
 	}
 	maps.Copy(w.Header(), p.Header())
-	c.show(w, r, p.Status, page{name: "problem", title: r.t(p.Title), data: p})
+	data := problemData{Detail: p.Detail, Errors: p.Errors}
+	if r.Method == http.MethodPost { // a form's address lies under that of its page
+		data.Back = (&url.URL{Path: path.Dir(r.URL.Path)}).EscapedPath()
+	}
+	c.show(w, r, p.Status, page{name: "problem", title: r.t(p.Title), data: data})
+}
+
+// problemData is what a page says that is none.
+type problemData struct {
+	Detail string
+	Errors []api.FieldError
+	Back   string // the page with the form that was sent
 }
 
 // show writes a page.

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"paynotify/api"
@@ -48,6 +49,7 @@ type page struct {
 	name  string
 	title string // translated
 	data  any
+	to    string // instead of showing anything: the path under /console/ to go on with
 }
 
 // shown is what every template gets.
@@ -60,8 +62,8 @@ type shown struct {
 	MchID    string // the only merchant that is shown; empty = all
 	Nav      []link
 	Version  string
-	Now      string
-	LoggedIn bool // there is a session to log out of
+	Now      string // RFC 3339, UTC; scripts count from it
+	LoggedIn bool   // there is a session to log out of
 	Data     any
 }
 
@@ -73,14 +75,14 @@ type link struct {
 
 // places are the pages of the navigation, with the route of the API that each needs.
 var places = []struct{ text, path, needs string }{
-	{"Overview", "", "GET /v1/notifications"},
-	{"Notifications", "notifications", "GET /v1/notifications"},
-	{"Merchants", "merchants", "GET /v1/merchants"},
-	{"Schedule", "schedule", "GET /v1/notifications"},
-	{"Exhausted and held", "exhausted", "GET /v1/notifications"},
-	{"Near-misses", "near-misses", "GET /v1/notifications"},
-	{"Audit", "audit", "GET /v1/audit"},
-	{"System", "system", "GET /v1/stats"},
+	{phrase("Overview"), "", "GET /v1/notifications"},
+	{phrase("Notifications"), "notifications", "GET /v1/notifications"},
+	{phrase("Merchants"), "merchants", "GET /v1/merchants"},
+	{phrase("Schedule"), "schedule", "GET /v1/notifications"},
+	{phrase("Exhausted and held"), "exhausted", "GET /v1/notifications"},
+	{phrase("Near-misses"), "near-misses", "GET /v1/notifications"},
+	{phrase("Audit"), "audit", "GET /v1/audit"},
+	{phrase("System"), "system", "GET /v1/stats"},
 }
 
 func (c *Console) shown(r *request, p page) shown {
@@ -92,9 +94,29 @@ func (c *Console) shown(r *request, p page) shown {
 	for _, place := range places {
 		if r.who.Name != "" && r.may(place.needs) {
 			v.Nav = append(v.Nav, link{
-				Text: r.t(place.text), Href: root + place.path, Here: r.URL.Path == root+place.path,
+				Text: r.t(place.text), Href: root + place.path, Here: here(r.URL.Path, root+place.path),
 			})
 		}
 	}
 	return v
+}
+
+// here reports whether a page is the one of the navigation, or one below it.
+func here(path, place string) bool {
+	return path == place || place != root && strings.HasPrefix(path, place+"/")
+}
+
+// chip is a state as all pages show it: a sign, a word and a colour. Its template is "chip".
+type chip struct{ Tone, Icon, Text string }
+
+// bar is a bar of parts whose places are in thousandths of its width. Its template is "bar".
+type bar struct {
+	Label string // for those who do not see it
+	Parts []barPart
+}
+
+// barPart is one part of a bar. Its tone is ok, warn, bad, idle, info, or s1 to s5.
+type barPart struct {
+	Tone string
+	X, W int
 }

@@ -22,11 +22,14 @@ var (
 	chinese = mustWords("zh-CN")
 )
 
+// mustWords reads all files of a language. There is one for each area of the console, and one, common.json,
+// for what several areas say; a text stands in one of them.
 func mustWords(lang string) *words {
-	w := &words{lang: lang}
-	text, err := wordFiles.ReadFile("words/" + lang + ".json")
-	if err == nil {
-		err = json.Unmarshal(text, &w.texts)
+	w := &words{lang: lang, texts: map[string]string{}}
+	folder := "words/" + lang
+	files, err := wordFiles.ReadDir(folder)
+	for i := 0; i < len(files) && err == nil; i++ {
+		err = w.add(folder + "/" + files[i].Name())
 	}
 	if err != nil {
 		panic(fmt.Sprintf("words of %s: %v", lang, err))
@@ -34,19 +37,45 @@ func mustWords(lang string) *words {
 	return w
 }
 
-// wordsFor is the best language that a browser takes.
+func (w *words) add(file string) error {
+	text, err := wordFiles.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var more map[string]string
+	if err := json.Unmarshal(text, &more); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for english, other := range more {
+		if _, twice := w.texts[english]; twice {
+			return fmt.Errorf("%s: %q stands in another file too", file, english)
+		}
+		w.texts[english] = other
+	}
+	return nil
+}
+
+// wordsFor is the language that a browser likes best of those that there are.
 func wordsFor(acceptLanguage string) *words {
-	for _, part := range strings.Split(acceptLanguage, ",") {
-		tag, _, _ := strings.Cut(strings.TrimSpace(strings.ToLower(part)), ";")
-		switch {
-		case strings.HasPrefix(tag, "en"):
-			return english
-		case strings.HasPrefix(tag, "zh"):
-			return chinese
+	best, liked := english, 0.0
+	for part := range strings.SplitSeq(acceptLanguage, ",") {
+		tag, options, _ := strings.Cut(strings.ToLower(strings.TrimSpace(part)), ";")
+		q := 1.0
+		if value, given := strings.CutPrefix(strings.TrimSpace(options), "q="); given {
+			if _, err := fmt.Sscanf(value, "%g", &q); err != nil {
+				continue
+			}
+		}
+		main, _, _ := strings.Cut(tag, "-")
+		if w := map[string]*words{"en": english, "zh": chinese}[main]; w != nil && q > liked {
+			best, liked = w, q
 		}
 	}
-	return english
+	return best
 }
+
+// phrase marks a text that is translated later, so that the tests find it and demand its translation.
+func phrase(text string) string { return text }
 
 // t translates a text, which has the verbs of fmt where values stand.
 func (w *words) t(text string, args ...any) string {
