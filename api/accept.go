@@ -152,7 +152,7 @@ func (s *Service) prepare(
 		}
 	}
 	if store.Reserved(req.MchID) {
-		return n, fromStore(store.ErrNoMerchant) // only the engine speaks there
+		return n, fromStore(store.ErrNoMerchant) // only the engine speaks there, and it does not come this way
 	}
 	if err := ownMerchant(ctx, req.MchID); err != nil {
 		return n, fromStore(err)

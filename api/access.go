@@ -86,9 +86,10 @@ var routeAccess = map[string]access{
 	"POST /v1/merchants/{mch_id}/resume":     {roles: mayManage, action: "merchant.resume"},
 	"POST /v1/merchants/{mch_id}/probe":      {roles: mayManage, action: "merchant.probe"},
 
-	"GET /v1/merchants/{mch_id}/sla":       {roles: maySee},
-	"GET /v1/merchants/{mch_id}/statement": {roles: maySee},
-	"POST /v1/merchants/{mch_id}/gaps":     {roles: maySee}, // it asks: the list is too long for a query
+	"GET /v1/merchants/{mch_id}/sla":          {roles: maySee},
+	"GET /v1/merchants/{mch_id}/statement":    {roles: maySee},
+	"POST /v1/merchants/{mch_id}/gaps":        {roles: maySee}, // it asks: the list is too long for a query
+	"POST /v1/merchants/{mch_id}/portal-link": {roles: mayManage, action: "merchant.portal-link"},
 
 	"GET /v1/stats":        {roles: mayWatch, whole: true},
 	"GET /v1/callback":     {roles: mayWatch, whole: true},
@@ -99,6 +100,7 @@ var routeAccess = map[string]access{
 	"POST /v1/keys":        {roles: mayOwn, whole: true, action: "key.create"},
 	"DELETE /v1/keys/{id}": {roles: mayOwn, whole: true, action: "key.revoke"},
 	"GET /v1/audit":        {roles: mayRevise, whole: true},
+	"POST /v1/login-links": {roles: Roles, action: "login-link.create"},
 
 	"GET /metrics":      {roles: mayScrape, whole: true, loopback: true},
 	"GET /debug/pprof/": {roles: mayOwn, whole: true, loopback: true}, // on the listener of the metrics alone
@@ -122,6 +124,28 @@ func (a *access) judge(who *Principal, route string) *Problem {
 			" needs one that is bound to none.")
 	}
 	return nil
+}
+
+// Permit is why somebody may not do what a route of the API does, nil when it may: for what does the same in
+// another way, such as a page. The route is written as in routeAccess; one without a row panics, as it would
+// when it is registered.
+func Permit(who Principal, route string) *Problem {
+	rule := row(route)
+	if rule.open {
+		return nil
+	}
+	return rule.judge(&who, route)
+}
+
+// Action is what the use of a route is called in the audit log; empty for a route that changes nothing.
+func Action(route string) string { return row(route).action }
+
+func row(route string) *access {
+	rule, known := routeAccess[route]
+	if !known {
+		panic("route " + route + " has no row in routeAccess: say who may use it")
+	}
+	return &rule
 }
 
 // oneOfRoles names the roles that a person can have a key for.

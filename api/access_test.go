@@ -51,6 +51,7 @@ POST /v1/merchants/{mch_id}/probe           - - - + + - - -
 GET /v1/merchants/{mch_id}/sla              - - + + + - - +
 GET /v1/merchants/{mch_id}/statement        - - + + + - - +
 POST /v1/merchants/{mch_id}/gaps            - - + + + - - +
+POST /v1/merchants/{mch_id}/portal-link     - - - + + - - -
 GET /v1/stats                               - - w w w - - -
 GET /v1/callback                            - - w w w - - -
 GET /v1/sending                             - - w w w - - -
@@ -60,6 +61,7 @@ GET /v1/keys                                - - - - w - - -
 POST /v1/keys                               - - - - w - - -
 DELETE /v1/keys/{id}                        - - - - w - - -
 GET /v1/audit                               - - - - w w - -
+POST /v1/login-links                        - + + + + + + -
 GET /metrics                                - - - w w - w -
 GET /debug/pprof/                           - - - - w - - -
 GET /healthz                                * * * * * * * *
@@ -162,6 +164,9 @@ var samples = map[string]func(w *world, mchID string) sample{
 	"POST /v1/merchants/{mch_id}/gaps": func(_ *world, m string) sample {
 		return sample{"/v1/merchants/" + m + "/gaps", `{"out_trade_nos":["1"]}`, 200, false}
 	},
+	"POST /v1/merchants/{mch_id}/portal-link": func(_ *world, m string) sample {
+		return sample{"/v1/merchants/" + m + "/portal-link", "", 200, false}
+	},
 	"GET /v1/stats":    constant("/v1/stats", "", 200),
 	"GET /v1/callback": constant("/v1/callback", "", 200),
 	"GET /v1/sending":  constant("/v1/sending", "", 200),
@@ -174,6 +179,7 @@ var samples = map[string]func(w *world, mchID string) sample{
 		return sample{"/v1/keys/" + id, "", 204, false}
 	},
 	"GET /v1/audit":              constant("/v1/audit", "", 200),
+	"POST /v1/login-links":       constant("/v1/login-links", "", 200),
 	"GET /metrics":               constant("/metrics", "", 200),
 	"GET /debug/pprof/":          constant("/debug/pprof/", "", 200),
 	"GET /healthz":               constant("/healthz", "", 200),

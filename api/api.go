@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -59,6 +60,7 @@ type API struct {
 
 	mux      *http.ServeMux
 	rates    *limits[string]
+	logins   *limits[netip.Addr]
 	requests *requestIDs
 
 	doc     *huma.OpenAPI
@@ -101,7 +103,8 @@ func New(o Options) *API {
 			Following: o.Following, ReplayBegun: o.ReplayBegun,
 		},
 		Auth: newAuthenticator(&o),
-		mux:  http.NewServeMux(), rates: newRates(&o), requests: newRequestIDs(), ready: o.Ready,
+		mux:  http.NewServeMux(), rates: newRates(&o), logins: newLogins(o.Now), requests: newRequestIDs(),
+		ready:  o.Ready,
 		notYet: o.NotYet, metrics: o.Metrics,
 		ingest: newIngest(o.Registerer), askers: newAskers(o.Now), done: make(chan struct{}),
 		trouble: rate.Sometimes{First: 100, Interval: time.Second},

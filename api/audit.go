@@ -142,17 +142,19 @@ func newDenials(now func() time.Time) *denials {
 	return &denials{limits: newLimits[string](denialsPerSecond, denialsBurst, ratesMax, now)}
 }
 
-// denied puts a refused request into the audit log, unless there are too many of them. An entry that cannot
-// be written changes nothing for the caller: it is refused all the same.
-func (s *Service) denied(ctx context.Context, action, object, result string) {
+// seldom puts into the audit log what strangers can cause, such as a refused request, unless there is too
+// much of it. An entry that cannot be written changes nothing for the caller.
+func (s *Service) seldom(ctx context.Context, action, object, result string, about facts) {
 	c, _ := callerOf(ctx)
 	if _, ok := s.denials.limits.take(c.Name); !ok {
 		s.denials.leftOut.Add(1)
 		return
 	}
-	d := &deed{object: object}
+	d := &deed{object: object, after: about}
 	if n := s.denials.leftOut.Swap(0); n > 0 {
-		d.after = facts{}
+		if d.after == nil {
+			d.after = facts{}
+		}
 		d.after.set("left_out", n)
 	}
 	_ = s.entry(ctx, action, d, result, storeAnswerMax) // the error is logged

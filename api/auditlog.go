@@ -14,7 +14,7 @@ import (
 type AuditEntryView struct {
 	Seq       int64           `json:"seq" doc:"From 1, without gaps"`
 	At        Time            `json:"at"`
-	Actor     string          `json:"actor" doc:"A key's id; or admin, local, system, anonymous"`
+	Actor     string          `json:"actor" doc:"A key's id; or admin, local, portal/MCH, system, anonymous"`
 	Source    *string         `json:"source" doc:"IP address; null for the system"`
 	Action    string          `json:"action" example:"merchant.create"`
 	Object    string          `json:"object" example:"merchant/m1"`

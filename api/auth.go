@@ -25,6 +25,8 @@ type Authenticator struct {
 	now        func() time.Time
 	origins    http.CrossOriginProtection
 	adminKeys  adminKeys
+	passKeys   [][]byte // of passes: the first signs, all verify
+	spent      spentPasses
 }
 
 // Principal is who a request comes from.
@@ -34,13 +36,19 @@ type Principal struct {
 	MchID string // the only merchant whose things it may see and touch; empty = all
 }
 
+// The names of who needs no key in the store.
+const (
+	nameAdmin = "admin"
+	nameLocal = "local"
+)
+
 // nobody stands in the audit log for who showed no key of ours.
 const nobody = "anonymous"
 
 func newAuthenticator(o *Options) *Authenticator {
 	return &Authenticator{
 		admin: sha256.Sum256([]byte(o.AdminKey)), configured: o.AdminKey != "", keys: o.Store, notYet: o.NotYet,
-		now: o.Now,
+		now: o.Now, passKeys: o.Ring.Derive("passes"),
 	}
 }
 
@@ -69,7 +77,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (Principal, *Problem) {
 func (a *Authenticator) Login(ctx context.Context, key string) (Principal, *Problem) {
 	digest := sha256.Sum256([]byte(key))
 	if a.configured && subtle.ConstantTimeCompare(digest[:], a.admin[:]) == 1 {
-		return Principal{Name: "admin", Role: RoleAdmin}, nil
+		return Principal{Name: nameAdmin, Role: RoleAdmin}, nil
 	}
 	id, secret, ours := splitKey(key)
 	switch {
@@ -125,7 +133,7 @@ func (a *Authenticator) local(r *http.Request) (Principal, *Problem) {
 		return Principal{}, unauthorized("There is an API key with the role admin, so that this machine's own " +
 			"users need a key too: send Authorization: Bearer KEY. If it is lost, configure auth.admin_key.")
 	}
-	return Principal{Name: "local", Role: RoleAdmin}, nil
+	return Principal{Name: nameLocal, Role: RoleAdmin}, nil
 }
 
 // adminKeys remembers for a second whether the store has a key for an admin, for servers whose local users
@@ -200,6 +208,20 @@ func challenge(p *Problem) *Problem {
 func peer(r *http.Request) netip.Addr {
 	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid: not loopback, nobody's peer
 	return ap.Addr().Unmap()
+}
+
+// Secure reports whether a request came by TLS, to us or to the proxy in front of us.
+func Secure(r *http.Request) bool {
+	proto := r.Header["X-Forwarded-Proto"]
+	return r.TLS != nil || len(proto) == 1 && strings.EqualFold(proto[0], "https")
+}
+
+// originOf is the scheme and the host under which a request asked for us.
+func originOf(r *http.Request) string {
+	if Secure(r) {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 func loopbackPeer(r *http.Request) bool { return peer(r).IsLoopback() }

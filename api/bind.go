@@ -64,9 +64,6 @@ func (a *API) parametersOf(op *huma.Operation, input reflect.Type) (params []par
 func (a *API) serveDeclared(d *declared, w http.ResponseWriter, r *http.Request) {
 	in := reflect.New(d.input)
 	err := a.read(d, in.Elem(), w, r)
-	if err == nil {
-		err = outside(in.Interface())
-	}
 	var v any
 	if err == nil {
 		v, err = d.call(r.Context(), in.Interface())

@@ -12,6 +12,7 @@ type Caller struct {
 	Principal
 
 	Source    netip.Addr // where the request came from
+	Origin    string     // scheme and host that it asked for; for links to us
 	RequestID string
 }
 
@@ -35,15 +36,23 @@ func boundTo(ctx context.Context) string {
 	return c.MchID
 }
 
+// throughPortal reports whether the caller is a merchant with a link of its own: what operators note for each
+// other is not for it.
+func throughPortal(ctx context.Context) bool {
+	c, _ := callerOf(ctx)
+	return c.Role == RolePortal
+}
+
 // foreign reports whether a merchant is one that the caller may not see.
 func foreign(ctx context.Context, mchID string) bool {
 	bound := boundTo(ctx)
 	return bound != "" && bound != mchID
 }
 
-// ownMerchant finds a merchant absent that the caller may not see: that it exists is none of its business.
+// ownMerchant finds a merchant absent that the caller may not see: that it exists is none of its business. To
+// every caller that is one of the engine's own (store.Reserved); to the engine itself there is none such.
 func ownMerchant(ctx context.Context, mchID string) error {
-	if foreign(ctx, mchID) {
+	if _, asked := callerOf(ctx); asked && store.Reserved(mchID) || foreign(ctx, mchID) {
 		return store.ErrNoMerchant
 	}
 	return nil

@@ -56,6 +56,7 @@ func (a *API) declare(version string) {
 	a.gapsRoutes()
 	a.keyRoutes()
 	a.auditRoutes()
+	a.linkRoutes()
 	a.plainRoutes()
 	a.documentAccess()
 	a.spec = document(a.doc)

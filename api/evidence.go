@@ -93,6 +93,7 @@ func (s *Service) Evidence(ctx context.Context, notifyID string, n int) (Evidenc
 		return none, err
 	}
 	r := s.rebuilder(&f)
+	r.ownHeaders = r.ownHeaders && !throughPortal(ctx)
 	shown := f.attempts
 	if n > 0 {
 		at := slices.IndexFunc(shown, func(a store.Attempt) bool { return a.N == n })
@@ -107,7 +108,7 @@ func (s *Service) Evidence(ctx context.Context, notifyID string, n int) (Evidenc
 			return none, asProblem(err)
 		}
 		a := &shown[i]
-		v.Attempts[i].AttemptView = attemptView(a)
+		v.Attempts[i].AttemptView = attemptView(ctx, a)
 		request, missing := r.request(a)
 		v.Attempts[i].Request, v.Attempts[i].RequestMissing = request, orNil(missing)
 		if request != nil {

@@ -16,3 +16,6 @@ func ForgeKey(id string) string {
 	body := keyPrefix + id + "_" + randomText(base62, keySecretChars)
 	return body + keyCheck(body)
 }
+
+// SpentMax bounds the ledger of spent passes.
+const SpentMax = spentMax

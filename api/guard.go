@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"paynotify/store"
 )
@@ -67,13 +68,18 @@ func (a *API) enter(r *http.Request) (Principal, *Problem) {
 	if ok {
 		return who, nil
 	}
-	p = problem(SlugRateLimited, "This key makes more requests than auth.rate_per_second allows; slow down.")
-	return who, p.with("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
+	return who, slowDown("This key makes more requests than auth.rate_per_second allows; slow down.", wait)
+}
+
+// slowDown asks for patience.
+func slowDown(detail string, wait time.Duration) *Problem {
+	p := problem(SlugRateLimited, detail)
+	return p.with("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
 }
 
 // CallerOf is who a request comes from, for Service; the console has it from a session instead of a key.
 func (a *API) CallerOf(w http.ResponseWriter, r *http.Request, who Principal) Caller {
-	c := Caller{Principal: who, Source: peer(r)}
+	c := Caller{Principal: who, Source: peer(r), Origin: originOf(r)}
 	if id := w.Header()[requestIDHeader]; len(id) > 0 {
 		c.RequestID = id[0]
 	}
@@ -88,7 +94,7 @@ func (a *API) deny(w http.ResponseWriter, r *http.Request, rule access, who Prin
 			who.Name = nobody
 		}
 		ctx := WithCaller(r.Context(), a.CallerOf(w, r, who))
-		a.Service.denied(ctx, rule.action, objectOf(r), p.Slug())
+		a.Service.seldom(ctx, rule.action, objectOf(r), p.Slug(), nil)
 	}
 	a.refuse(w, r, p)
 }

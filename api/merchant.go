@@ -167,7 +167,7 @@ func (s *Service) show(ctx context.Context, m *store.Merchant, warnings ...strin
 	if err != nil {
 		return MerchantView{}, fromStore(err)
 	}
-	return s.view(m, sending, warnings...), nil
+	return viewFor(ctx, s.view(m, sending, warnings...)), nil
 }
 
 // Merchants shows a page of merchants by mch_id; limit 0 is the default.
@@ -189,7 +189,7 @@ func (s *Service) Merchants(ctx context.Context, cursor string, limit int) (Merc
 	out := MerchantPage{Merchants: make([]MerchantView, 0, len(ms)), NextCursor: orNil(sealCursor(next))}
 	for i := range ms {
 		if !store.Reserved(ms[i].MchID) {
-			out.Merchants = append(out.Merchants, s.view(&ms[i], sending))
+			out.Merchants = append(out.Merchants, viewFor(ctx, s.view(&ms[i], sending)))
 		}
 	}
 	return out, nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -121,6 +122,15 @@ func (s *Service) view(m *store.Merchant, sending store.Sending, warnings ...str
 		v.State, v.PausedReason, v.PausedUntil = "paused", orNil(m.PausedReason), timeOrNil(m.PausedUntil)
 	}
 	v.HeldReason = orNil(heldReason(sending, m, now))
+	return v
+}
+
+// viewFor leaves out what a merchant that looks at itself is not shown: the headers are the platform's, and
+// so are the words of who paused it.
+func viewFor(ctx context.Context, v MerchantView) MerchantView {
+	if throughPortal(ctx) {
+		v.Headers, v.PausedReason = map[string]string{}, nil
+	}
 	return v
 }
 

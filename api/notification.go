@@ -119,7 +119,7 @@ func (s *Service) Notification(ctx context.Context, notifyID string) (Notificati
 	}
 	v := NotificationView{NotificationSummary: f.summary, Attempts: make([]AttemptView, len(f.attempts))}
 	for i := range f.attempts {
-		v.Attempts[i] = attemptView(&f.attempts[i])
+		v.Attempts[i] = attemptView(ctx, &f.attempts[i])
 	}
 	return v, nil
 }
@@ -236,7 +236,9 @@ func (l *look) summary(ctx context.Context, n *store.Notification) (Notification
 	return v, nil
 }
 
-func attemptView(a *store.Attempt) AttemptView {
+// attemptView shows an attempt to the caller. detail and remote_addr tell a merchant about our network and
+// not about its own server.
+func attemptView(ctx context.Context, a *store.Attempt) AttemptView {
 	v := AttemptView{
 		N: a.N, Charged: a.Charged, Trigger: a.Trigger, ScheduledAt: Time{a.ScheduledAt},
 		StartedAt: Time{a.StartedAt}, DurationMS: ms(a.Duration), Verdict: a.Verdict, Reason: a.Reason,
@@ -259,6 +261,9 @@ func attemptView(a *store.Attempt) AttemptView {
 	if a.Status > 0 || len(a.Reply) > 0 {
 		text := EscapeReply(a.Reply)
 		v.Reply, v.ReplyBytes = &text, append([]byte{}, a.Reply...)
+	}
+	if throughPortal(ctx) {
+		v.Detail, v.RemoteAddr = nil, nil
 	}
 	return v
 }

@@ -30,21 +30,6 @@ const (
 	ownUnset = "not in the configuration any more"
 )
 
-// merchantNamed is an input of a route for one merchant.
-type merchantNamed interface{ merchantName() string }
-
-func (in *mchInput) merchantName() string { return in.MchID }
-
-func (in *mchBody) merchantName() string { return in.MchID }
-
-// outside refuses a route's input that names a merchant of the engine's own.
-func outside(in any) error {
-	if named, does := in.(merchantNamed); does && store.Reserved(named.merchantName()) {
-		return fromStore(store.ErrNoMerchant)
-	}
-	return nil
-}
-
 // KeepOwn makes one of the engine's own merchants what the configuration says; any node may do so at any
 // time. What is owed to it stays owed. The old secret signs beside a new one for a day, so that the
 // receiver may change it when it likes. A merchant that is configured is not held: the start is how a

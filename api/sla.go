@@ -43,8 +43,6 @@ type slaInput struct {
 	Window string `query:"window" default:"24h" doc:"How far back: 1m to 366d, like 90m, 24h or 7d"`
 }
 
-func (in *slaInput) merchantName() string { return in.MchID }
-
 const (
 	slaWindowMin = time.Minute
 	slaWindowMax = 366 * day // a year, also a long one

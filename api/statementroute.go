@@ -29,10 +29,7 @@ func (a *API) statement(w http.ResponseWriter, r *http.Request) {
 		download(w, media, "statement-"+req.MchID+"-"+req.Date+"."+ending)
 		return nil
 	}}
-	err := outside(&mchInput{req.MchID})
-	if err == nil {
-		err = a.Service.Statement(r.Context(), req, out)
-	}
+	err := a.Service.Statement(r.Context(), req, out)
 	a.endStream(w, r, out, err)
 }
 

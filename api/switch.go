@@ -125,7 +125,7 @@ func (s *Service) FollowAttempts(
 		out.NextCursor = next
 		for i := range settled {
 			if !store.Reserved(settled[i].MchID) && !foreign(ctx, settled[i].MchID) {
-				out.Attempts = append(out.Attempts, followed(&settled[i]))
+				out.Attempts = append(out.Attempts, followed(ctx, &settled[i]))
 			}
 		}
 		if len(out.Attempts) > 0 || wait <= 0 {
@@ -153,9 +153,9 @@ func (s *Service) attempts(ctx context.Context, after string, limit int) ([]stor
 	return settled, next, nil
 }
 
-func followed(s *store.Settled) FollowedAttempt {
+func followed(ctx context.Context, s *store.Settled) FollowedAttempt {
 	return FollowedAttempt{
 		NotifyID: s.NotifyID, MchID: s.MchID, OutTradeNo: s.OutTradeNo, NotifyState: s.State,
-		NextNotifyTime: timeOrNil(s.NextAt), NotifyCountLimit: s.Sends, AttemptView: attemptView(&s.Attempt),
+		NextNotifyTime: timeOrNil(s.NextAt), NotifyCountLimit: s.Sends, AttemptView: attemptView(ctx, &s.Attempt),
 	}
 }

@@ -39,6 +39,7 @@ type key struct {
 	aead        cipher.AEAD
 	fingerprint string // raw bytes; in the clear before everything that this key sealed
 	check       string
+	root        []byte // what Derive derives from
 }
 
 func newKey(raw []byte) (key, error) {
@@ -54,10 +55,22 @@ func newKey(raw []byte) (key, error) {
 		aead:        aead,
 		fingerprint: string(derive(raw, "paynotify master key fingerprint")[:fingerprintBytes]),
 		check:       checkPrefix + hex.EncodeToString(derive(raw, "paynotify master key check")),
+		root:        derive(raw, "paynotify derived keys"),
 	}, nil
 }
 
-// derive makes a public value out of a master key that says nothing about it.
+// Derive makes secret keys of 32 bytes for the purpose that label names, one of each master key: the first is
+// to sign, all verify. Every ring with the same master key derives the same, so that all nodes of a store
+// agree. No label gives what the store keeps in the clear.
+func (r *Ring) Derive(label string) [][]byte {
+	out := make([][]byte, len(r.keys))
+	for i := range r.keys {
+		out[i] = derive(r.keys[i].root, label)
+	}
+	return out
+}
+
+// derive makes a value out of a key that says nothing about it.
 func derive(raw []byte, label string) []byte {
 	h := hmac.New(sha256.New, raw)
 	io.WriteString(h, label) //nolint:errcheck // a hash never fails
