@@ -19,3 +19,9 @@ func ForgeKey(id string) string {
 
 // SpentMax bounds the ledger of spent passes.
 const SpentMax = spentMax
+
+// Percentile and WindowText are pure.
+var (
+	Percentile = percentile
+	WindowText = windowText
+)

@@ -69,9 +69,14 @@ func (req *GapsRequest) readFrom(r *reader) {
 				r.bad = problem(SlugTooMany, "There are more than "+itoa(gapsMax)+" order numbers; split the list.")
 				return
 			}
+			if len(r.faults) >= gapFaultsMax {
+				r.skip()
+				return
+			}
+			before := len(r.faults)
 			text := r.text(at + "." + itoa(i))
 			switch {
-			case len(r.faults) >= gapFaultsMax:
+			case r.bad != nil || len(r.faults) > before: // it is no text
 			case text == "":
 				r.fault(at+"."+itoa(i), "is empty", "remove it")
 			case utf8.RuneCountInString(text) > store.OutTradeNoCharsMax:
