@@ -129,11 +129,23 @@ func (o *Outstanding) UnmarshalText(text []byte) (err error) {
 // active reports whether there is something to do for a worker.
 func (j *Job) active() bool { return j.Phase == Running || j.Phase == Canceled && len(j.Window) > 0 }
 
-// query selects what is left of the list.
+// query selects what is left of the list. Without a cursor behind the beginning it goes on by time.
 func (j *Job) query(limit int) store.Query {
-	return store.Query{
+	q := store.Query{
 		MchID: j.MchID, State: j.State, CreatedFrom: j.From, CreatedTo: j.To, Cursor: j.Cursor, Limit: limit,
 	}
+	if j.Cursor == "" && !j.Last.IsZero() {
+		q.CreatedTo = j.Last.Add(time.Microsecond) // the store's unit: others may have come in the same one
+	}
+	return q
+}
+
+// wants reports whether a notification of the list is to be sent. The engine's own are not, and those of the
+// instant at which the list was left are only when they were not had before.
+func (j *Job) wants(n *store.Notification) bool {
+	had := j.Cursor == "" && n.CreatedAt.Equal(j.Last) && (n.Resend != "" || !n.LastAt.Before(j.CreatedAt) ||
+		slices.ContainsFunc(j.Window, func(o Outstanding) bool { return o.ID == n.NotifyID }))
+	return !had && (j.MchID != "" || !store.Reserved(n.MchID))
 }
 
 // readJob reads a job, or fails with ErrNotFound.

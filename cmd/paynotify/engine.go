@@ -20,6 +20,7 @@ import (
 	"paynotify/dispatcher"
 	"paynotify/dispatcher/egress"
 	"paynotify/notices"
+	"paynotify/replay"
 )
 
 const (
@@ -48,6 +49,7 @@ type engine struct {
 
 	dispatcher *dispatcher.Dispatcher
 	follower   *notices.Follower
+	replays    *replay.Runner
 	client     *egress.Client
 	dispatched chan struct{} // closed when the dispatcher has drained
 	stopSends  context.CancelFunc
@@ -106,11 +108,13 @@ func (e *engine) start(ctx context.Context) error {
 		MerchantSeries: e.cfg.Metrics.Merchants,
 	})
 	e.follower = e.newFollower()
+	e.replays = e.newReplays()
 	o := api.Options{
 		Store: e.dispatcher.Store, Intake: e.dispatcher, Prober: e.dispatcher, Ring: e.keys.Ring, Rules: &rules,
 		UserAgent: userAgent, AdminKey: string(e.cfg.Auth.AdminKey), RatePerSecond: e.cfg.Auth.RatePerSecond,
 		MaxInflightDefault: e.cfg.Dispatcher.MaxInflight, Ready: e.ready, NotYet: e.notYet,
 		Registerer: registry, Log: e.log, Version: version.Version, Following: e.following,
+		ReplayBegun: e.replays.Kick,
 	}
 	scrape := e.scrape(registry)
 	if metrics == nil {
@@ -169,6 +173,7 @@ func (e *engine) run(ctx context.Context) {
 		}
 	})
 	e.chores.Go(func() { e.tellOthers(chores) })
+	e.chores.Go(func() { e.replay(sends) })
 	if e.backend.ready != nil {
 		e.chores.Go(func() { e.watchKeys(chores) })
 	}
