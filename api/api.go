@@ -104,8 +104,7 @@ func New(o Options) *API {
 		},
 		Auth: newAuthenticator(&o),
 		mux:  http.NewServeMux(), rates: newRates(&o), logins: newLogins(o.Now), requests: newRequestIDs(),
-		ready:  o.Ready,
-		notYet: o.NotYet, metrics: o.Metrics,
+		ready: o.Ready, notYet: o.NotYet, metrics: o.Metrics,
 		ingest: newIngest(o.Registerer), askers: newAskers(o.Now), done: make(chan struct{}),
 		trouble: rate.Sometimes{First: 100, Interval: time.Second},
 	}

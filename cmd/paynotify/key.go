@@ -18,7 +18,7 @@ import (
 func newKeyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
-		Short: "Add, list and revoke API keys",
+		Short: "Add, list and revoke API keys; log in to the console",
 		Long: `API keys let programs and people use the server, each with what its role allows and no more.
 
 Roles:
@@ -35,7 +35,7 @@ While there is no admin key, neither in the configuration nor here, users of the
 The first one that is added ends that.`,
 	}
 	asGroup(c)
-	c.AddCommand(keyAdd(), keyList(), keyRevoke())
+	c.AddCommand(keyAdd(), keyList(), keyRevoke(), keyLoginLink())
 	return c
 }
 
@@ -188,6 +188,33 @@ func keyRevoke() *cobra.Command {
 				return printEach(cmd.OutOrStdout(), []map[string]string{{"id": args[0], "state": "revoked"}})
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "key %s revoked\n", args[0])
+			return err
+		},
+	}
+}
+
+func keyLoginLink() *cobra.Command {
+	return &cobra.Command{
+		Use:   "login-link",
+		Short: "Make a link that logs you in to the console, once, within five minutes",
+		Long: `Make a link that logs you in to the console, once, within five minutes, with the rights of the key
+that this command uses. Whoever opens it first is you.`,
+		Example: "  xdg-open \"$(paynotify key login-link)\"",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := newClient(cmd)
+			if err != nil {
+				return err
+			}
+			var link api.LinkView
+			raw, err := c.do(cmd.Context(), post(nil, "v1", "login-links"), &link)
+			if err != nil {
+				return err
+			}
+			if wantsJSON(cmd) {
+				return printLine(cmd.OutOrStdout(), raw)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), link.URL)
 			return err
 		},
 	}
