@@ -32,7 +32,7 @@ func readAtMost(cmd *cobra.Command, name string, bytesMax int64) ([]byte, error)
 	case err != nil:
 		return nil, &problem{code: exitNotFound, what: "cannot read " + name, why: err.Error()}
 	case int64(len(text)) > bytesMax:
-		return nil, dataf("%s has more than %d bytes; a request has at most that many", name, bytesMax)
+		return nil, dataf("%s has more than %d bytes; at most that many are read", name, bytesMax)
 	}
 	return text, nil
 }

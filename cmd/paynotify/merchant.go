@@ -25,7 +25,7 @@ func newMerchantCommand() *cobra.Command {
 	}
 	asGroup(c)
 	c.AddCommand(merchantAdd(), merchantList(), merchantShow(), merchantSet(), merchantPause(), merchantResume(),
-		merchantRotateKey(), merchantProbe(), merchantRemove())
+		merchantRotateKey(), merchantProbe(), merchantSLA(), merchantStatement(), merchantGaps(), merchantRemove())
 	return c
 }
 
