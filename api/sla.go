@@ -142,20 +142,19 @@ func (s *Service) slaTimes(ctx context.Context, q store.Query, v *SLAView) error
 		}
 	}
 	v.NearMissRate = ratio(missed, sent)
-	if q.State = store.Spent; v.Spent > 0 && v.Sampled {
-		// Among all there may be few that were acknowledged; how long these took must not rest on a handful.
-		if all, err = s.Store.Sample(ctx, q, slaSampleMax); err != nil {
+	spent := slices.DeleteFunc(all, func(n store.Notification) bool { return n.State != store.Spent })
+	if v.Sampled && len(spent) < slaSampleMax/2 && len(spent) < v.Spent {
+		// Few of the sample were acknowledged; how long it takes must not rest on a handful.
+		q.State = store.Spent
+		if spent, err = s.Store.Sample(ctx, q, slaSampleMax); err != nil {
 			return err
 		}
 	}
-	sends, times := 0, make([]time.Duration, 0, len(all))
-	for i := range all {
-		n := &all[i]
-		if n.State != store.Spent {
-			continue
-		}
+	sends, times := 0, make([]time.Duration, len(spent))
+	for i := range spent {
+		n := &spent[i]
 		sends += max(1, n.NotifyCount) // a person's send is not charged, and may be the only one
-		times = append(times, max(0, n.SpentAt.Sub(n.CreatedAt)))
+		times[i] = max(0, n.SpentAt.Sub(n.CreatedAt))
 	}
 	slices.Sort(times)
 	v.SendsPerAck = ratio(sends, len(times))
