@@ -164,13 +164,13 @@ type storeCollector struct{ store store.Store }
 
 var (
 	pendingDesc = prometheus.NewDesc(namespace+"_pending_notifications",
-		"Pending notifications, by the number of the send that comes next.", []string{"next_send"}, nil)
+		"Pending notifications of the whole store, by the number of the send that comes next.", []string{"next_send"}, nil)
 	overdueDesc = prometheus.NewDesc(namespace+"_overdue_notifications",
-		"Notifications that are due, not held and not in flight.", nil, nil)
+		"Notifications of the whole store that are due, not held and not in flight.", nil, nil)
 	oldestDesc = prometheus.NewDesc(namespace+"_oldest_overdue_seconds",
-		"How long the oldest of them has been due.", nil, nil)
+		"How long the oldest overdue notification of the whole store has been due.", nil, nil)
 	merchantsDesc = prometheus.NewDesc(namespace+"_merchants",
-		"Merchants, by state.", []string{"state"}, nil)
+		"Merchants of the whole store, by state.", []string{"state"}, nil)
 	durableDesc = prometheus.NewDesc(namespace+"_store_durable",
 		"1 when what was accepted survives a restart of the store, else 0.", nil, nil)
 	fsyncDesc = prometheus.NewDesc(namespace+"_store_fsync_always",

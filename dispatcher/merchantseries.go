@@ -42,7 +42,7 @@ func newMerchantSeries(f factory, most int) *merchantSeries {
 		"Attempts of merchants that found no series of their own and were counted under _other.")
 	if most > 0 {
 		m.total = f.counters("merchant_attempts_total", "Attempts of the first few merchants, by class of verdict; "+
-			"of all others together under _other. Only where metrics.merchants is set.", "merchant", "verdict_class")
+			"of all others together under _other. Only with metrics.merchants.", "merchant", "verdict_class")
 		m.rest = m.series(otherMerchants)
 	}
 	return m

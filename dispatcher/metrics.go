@@ -78,7 +78,7 @@ func newMetrics(r prometheus.Registerer, s store.Store, merchants int) *metrics 
 	m := &metrics{
 		capacity:  f.gauge("worker_capacity", "Attempts that this process can have in flight."),
 		inflight:  f.gauge("inflight_attempts", "Attempts in flight."),
-		lastAck:   f.gauge("last_ack_timestamp_seconds", "When the last acknowledgement came."),
+		lastAck:   f.gauge("last_ack_timestamp_seconds", "When the last acknowledgement came; 0 before the first."),
 		recovered: f.counter("leases_recovered_total", "Claims whose lease ran out and that went out again."),
 		newerRecords: f.counter("newer_records_total",
 			"Times that a due notification was left alone because a newer version of paynotify wrote it."),
@@ -127,7 +127,7 @@ func (m *metrics) attemptSeries(f factory) {
 	m.lags = map[bool]*exampled{
 		false: newExampled(lag, lagBuckets, "first"), true: newExampled(lag, lagBuckets, "retry"),
 	}
-	toAck := f.histograms("time_to_ack_seconds", "From accept to acknowledgement.", ackBuckets, "profile")
+	toAck := f.histograms("time_to_ack_seconds", "How long it took from accept to acknowledgement.", ackBuckets, "profile")
 	sends := f.histograms("sends_per_ack", "Charged sends that an acknowledgement took.", sendBuckets, "profile")
 	finals := f.counters("notifications_total", "Notifications that reached a final state.", "profile", "state")
 

@@ -38,7 +38,7 @@ var catalogue = []string{
 	`sign_errors_total{algorithm="rsa_sha256"}`, `sign_duration_seconds{algorithm="md5"}`,
 	`blocked_targets_total{reason="address_blocked"}`,
 	`resends_total{kind="resend",result="accepted"}`,
-	`last_ack_timestamp_seconds`,
+	`last_ack_timestamp_seconds`, `egress_skipped_addresses_total`, `merchant_series_dropped_total`,
 }
 
 func TestMetricsAreThereFromTheStart(t *testing.T) {

@@ -56,7 +56,8 @@ type world struct {
 	withStore  func(store.Store) store.Store
 	withClient func(dispatcher.Poster) dispatcher.Poster
 
-	registry *prometheus.Registry
+	registry       *prometheus.Registry
+	merchantSeries int // as in dispatcher.Options
 
 	pair    pair
 	store   store.Store
@@ -157,8 +158,9 @@ func (w *world) start() {
 	w.registry = prometheus.NewRegistry()
 	w.d = dispatcher.New(dispatcher.Options{
 		Store: parts.store, Queue: q, Ring: w.ring, Rules: &rules, Client: parts.client,
-		Registerer: w.registry,
-		Workers:    64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Registerer:     w.registry,
+		MerchantSeries: w.merchantSeries,
+		Workers:        64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
 		PollMax: 12 * time.Hour, // nothing may depend on polling
 	})
 	ctx, stop := context.WithCancel(context.Background())
@@ -257,7 +259,7 @@ func (w *world) merchant(m store.Merchant) store.Merchant {
 		}
 		m.Keys = []store.Key{{ID: "k1", Sealed: sealed}}
 	}
-	created, err := w.store.CreateMerchant(context.Background(), m)
+	created, err := w.d.Store.CreateMerchant(context.Background(), m)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -303,7 +305,7 @@ func (w *world) get(id string) (store.Notification, []store.Attempt) {
 	return n, attempts
 }
 
-// counter sums the series of a counter that have this label value.
+// counter sums the series of a counter that have this label value; all of them when it is empty.
 func (w *world) counter(name, label string) (sum float64) {
 	w.t.Helper()
 	families, err := w.registry.Gather()
@@ -312,10 +314,12 @@ func (w *world) counter(name, label string) (sum float64) {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
+			labels := []string{""}
 			for _, l := range m.GetLabel() {
-				if f.GetName() == name && l.GetValue() == label {
-					sum += m.GetCounter().GetValue()
-				}
+				labels = append(labels, l.GetValue())
+			}
+			if f.GetName() == name && slices.Contains(labels, label) {
+				sum += m.GetCounter().GetValue()
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func (e *engine) newClient(
 	if proxy != nil {
 		up := prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "paynotify", Name: "egress_proxy_up",
-			Help: "1 while the egress proxy makes connections, else 0; only where one is configured.",
+			Help: "1 while the egress proxy makes connections, else 0. Only with egress.proxy.",
 		})
 		up.Set(1)
 		r.MustRegister(up)
