@@ -17,6 +17,9 @@ import (
 	"paynotify/test/redis"
 )
 
+// masterKey is for tests alone.
+const masterKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
 // elsewhere are series that no exporter tells: Prometheus makes them.
 var elsewhere = []string{"up", "ALERTS"}
 
@@ -24,7 +27,8 @@ var elsewhere = []string{"up", "ALERTS"}
 // they read must be there, and what is there must be read by one of them.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
-	told := scrape(t)
+	lines := scrape(t)
+	told := families(lines)
 	read := map[string][]string{} // by family, where
 	for _, name := range []string{"alerts.yaml", "recording.yaml"} {
 		for _, r := range rules(t, name) {
@@ -45,7 +49,7 @@ func TestCatalogue(t *testing.T) {
 			}
 		}
 	}
-	families := map[string]bool{}
+	known := map[string]bool{}
 	for series, where := range read {
 		if strings.Contains(series, ":") || slices.Contains(elsewhere, series) {
 			continue
@@ -54,20 +58,19 @@ func TestCatalogue(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is not told by the binary, but read by %s", series, strings.Join(where, "; "))
 		}
-		families[family] = true
+		known[family] = true
 	}
 	for series, family := range told {
-		if strings.HasPrefix(series, "paynotify_") && !families[family] {
+		if strings.HasPrefix(series, "paynotify_") && !known[family] {
 			t.Errorf("%s is told by the binary, and on no board and in no rule", series)
-			families[family] = true // once is enough
+			known[family] = true // once is enough
 		}
 	}
+	t.Run("labels", func(t *testing.T) { labels(t, lines) })
 }
 
-// TestLabels: what the boards and rules select by a label's value must be a value that the binary knows.
-func TestLabels(t *testing.T) {
-	t.Parallel()
-	lines := scrapeLines(t)
+// labels: what the boards and rules select by a label's value must be a value that the binary knows.
+func labels(t *testing.T, lines []string) {
 	for _, name := range []string{"alerts.yaml", "recording.yaml"} {
 		for _, r := range rules(t, name) {
 			checkLabels(t, name+", "+r.name(), r.Expr, lines)
@@ -107,12 +110,11 @@ func labelValues(pattern string) []string {
 	return strings.Split(strings.TrimSuffix(pattern, `(\\.0)?`), "|")
 }
 
-// scrape reads /metrics: the family of each name that a series has.
-func scrape(t *testing.T) map[string]string {
-	t.Helper()
+// families reads a scrape: the family of each name that a series has.
+func families(lines []string) map[string]string {
 	families := map[string]string{}
 	var family string
-	for _, line := range scrapeLines(t) {
+	for _, line := range lines {
 		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
 			family, _, _ = strings.Cut(rest, " ")
 		}
@@ -123,15 +125,15 @@ func scrape(t *testing.T) map[string]string {
 	return families
 }
 
-// scrapeLines is one scrape of a process with everything on: Redis, an egress proxy, series for merchants, of
+// scrape is one scrape of a process with everything on: Redis, an egress proxy, series for merchants, of
 // which there are more than may have them.
-func scrapeLines(t *testing.T) []string {
+func scrape(t *testing.T) []string {
 	t.Helper()
 	r := redis.Start(t)
 	cmd := exec.Command(product.Build(t), "serve", "--dev", "--listen", "127.0.0.1:0", "--store", r.URL())
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(),
-		"PAYNOTIFY_MASTER_KEY="+strings.Repeat("00", 32), "PAYNOTIFY_METRICS_MERCHANTS=1",
+		"PAYNOTIFY_MASTER_KEY="+masterKey, "PAYNOTIFY_METRICS_MERCHANTS=1",
 		"PAYNOTIFY_EGRESS_PROXY=http://127.0.0.1:9")
 	server := product.Serve(t, cmd)
 	merchant, err := json.Marshal(map[string]string{
