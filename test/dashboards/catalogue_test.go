@@ -23,8 +23,8 @@ const masterKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1
 // elsewhere are series that no exporter tells: Prometheus makes them.
 var elsewhere = []string{"up", "ALERTS"}
 
-// TestCatalogue holds the boards and rules against the running binary, with everything on that has metrics: what
-// they read must be there, and what is there must be read by one of them.
+// TestCatalogue holds the boards and rules against the running binary, with everything on that has metrics:
+// what they read must be there, and what is there must be read by one of them.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	lines := scrape(t)

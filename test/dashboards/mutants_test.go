@@ -32,8 +32,8 @@ type mutant struct {
 	rule rule
 }
 
-// TestMutants makes every slip in every rule that we can think of, one at a time, and wants a unit test to fail
-// at each: a rule whose threshold can be moved without anybody noticing is not tested.
+// TestMutants makes every slip in every rule that we can think of, one at a time, and wants a unit test to
+// fail at each: a rule whose threshold can be moved without anybody noticing is not tested.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	tool := promtool(t)
@@ -85,7 +85,8 @@ func TestMutants(t *testing.T) {
 	t.Logf("%d mutants of %d rules", len(cases), len(recording)+len(rules(t, "alerts.yaml")))
 }
 
-// around are the other rules that a rule's tests need: what it reads, and what reads it, of the recorded ones.
+// around are the other rules that a rule's tests need: what it reads, and what reads it, of the recorded
+// ones.
 func around(r *rule, recording []rule) []rule {
 	wanted := map[string]bool{r.name(): true}
 	for grown := true; grown; {
@@ -233,7 +234,7 @@ func readFailures(failed map[string]bool, out string) {
 		line = strings.TrimSpace(line)
 		if file, ok := strings.CutPrefix(line, "Unit Testing: "); ok {
 			where = filepath.Dir(strings.TrimSpace(file))
-			failed[where] = failed[where] // it has run
+			failed[where] = false
 		}
 		if strings.HasPrefix(line, "FAILED") {
 			failed[where] = true
@@ -321,7 +322,11 @@ func alertMutants(r rule) []mutant {
 	}
 	waits, atOnce, other, none := r, r, r, r
 	waits.For, atOnce.For = longer, ""
-	other.Labels = map[string]string{"severity": map[string]string{"page": "ticket", "ticket": "page"}[r.Labels["severity"]]}
+	severity := "page"
+	if r.Labels["severity"] == severity {
+		severity = "ticket"
+	}
+	other.Labels = map[string]string{"severity": severity}
 	none.Labels = nil
 	all := []mutant{{"for longer", waits}, {"other severity", other}, {"no severity", none}}
 	if r.For != "" {

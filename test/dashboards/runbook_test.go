@@ -10,8 +10,8 @@ import (
 	"paynotify/test/product"
 )
 
-// TestRunbookCommands asks the binary for the help of every command that the runbook shows: whoever is woken by an
-// alert must not find out that a flag has another name.
+// TestRunbookCommands asks the binary for the help of every command that the runbook shows: whoever is
+// woken by an alert must not find out that a flag has another name.
 func TestRunbookCommands(t *testing.T) {
 	t.Parallel()
 	runbook, err := os.ReadFile("../../docs/runbook.md")
@@ -19,7 +19,8 @@ func TestRunbookCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	binary := product.Build(t)
-	shown := regexp.MustCompile("(?m)(?:^|`)paynotify ([a-z][^`#\n]*)").FindAllStringSubmatch(string(runbook), -1)
+	command := regexp.MustCompile("(?m)(?:^|`)paynotify ([a-z][^`#\n]*)")
+	shown := command.FindAllStringSubmatch(string(runbook), -1)
 	if len(shown) < 20 {
 		t.Fatalf("the runbook shows %d commands: the pattern is broken", len(shown))
 	}
