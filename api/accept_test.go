@@ -445,3 +445,23 @@ func TestARepeatOutlivesItsMerchant(t *testing.T) {
 		t.Errorf("in a batch: %s", results.body)
 	}
 }
+
+// TestBatchIsOfOneTrace: the header of a batch is every item's; tracestate is nobody's.
+func TestBatchIsOfOneTrace(t *testing.T) {
+	w := newWorld(t)
+	w.mapi("m1")
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, tt := range []struct{ given, want string }{
+		{parent, parent}, {"ff" + parent[2:], ""},
+	} {
+		answers := w.call("POST", "/v1/notifications/batch",
+			`{"notifications":[{"mch_id":"m1","params":{}},{"mch_id":"m1","params":{}}]}`,
+			"traceparent: "+tt.given, "tracestate: vendor=1").want(200)["results"].([]any)
+		for _, answer := range answers {
+			n, _, err := w.store.Get(context.Background(), answer.(map[string]any)["notify_id"].(string))
+			if err != nil || n.TraceParent != tt.want {
+				t.Errorf("%s: kept %q, %v", tt.given, n.TraceParent, err)
+			}
+		}
+	}
+}

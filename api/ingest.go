@@ -190,22 +190,6 @@ func (r *reader) readItem() (NotificationRequest, *Problem) {
 	return n, p
 }
 
-// traceParent is the W3C trace context of a request, if it has a well-formed one.
-func traceParent(req *http.Request) string {
-	given := req.Header["Traceparent"]
-	if len(given) != 1 || len(given[0]) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
-		return ""
-	}
-	for i, c := range []byte(given[0]) {
-		dash := i == 2 || i == 35 || i == 52
-		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
-		if dash != (c == '-') || !dash && !hex {
-			return ""
-		}
-	}
-	return given[0]
-}
-
 // noQuery refuses query parameters where there are none.
 func noQuery(req *http.Request) *Problem {
 	if req.URL.RawQuery == "" {

@@ -38,6 +38,10 @@ type Poster interface {
 	Do(ctx context.Context, r *egress.Request) egress.Result
 }
 
+// Traced is told of an attempt once it is settled: the notification as it was before, and the attempt with
+// its number, a send on a stale connection included. It must be quick, and keep and change neither.
+type Traced = func(*store.Notification, *store.Attempt)
+
 // Options is what a Dispatcher needs. Store, Queue, Ring, Rules and Client are required.
 type Options struct {
 	Store  store.Store
@@ -51,6 +55,7 @@ type Options struct {
 	Drain      time.Duration         // how long a stop waits for attempts in flight; 0 = DrainDefault
 	PollMax    time.Duration         // longest sleep between looks at the store; 0 = one second
 	Settled    func(*store.Settled)  // is told of every attempt that was settled, and must be quick; may be nil
+	Traced     Traced                // is told of the same attempts and of their phases; may be nil
 	Log        *slog.Logger          // nil = silent
 	Registerer prometheus.Registerer // nil = metrics are kept but not shown
 	// MerchantSeries is how many merchants are counted by their mch_id; 0 = none.

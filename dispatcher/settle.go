@@ -66,11 +66,13 @@ func (d *Dispatcher) report(h *held, o store.Outcome) {
 	n := h.AttemptCount + 1
 	if o.Stale != nil {
 		d.metrics.attempt(h, o.Stale)
+		d.trace(h, o.Stale, n)
 		d.logAttempt(h, o.Stale, n, o)
 		n++
 	}
 	d.metrics.attempt(h, &o.Attempt)
 	d.metrics.outcome(h, o)
+	d.trace(h, &o.Attempt, n)
 	if d.Settled != nil {
 		after := h.Notification
 		after.Settle(o)
@@ -80,6 +82,16 @@ func (d *Dispatcher) report(h *held, o store.Outcome) {
 		})
 	}
 	d.logAttempt(h, &o.Attempt, n, o)
+}
+
+// trace tells who traces about attempt n.
+func (d *Dispatcher) trace(h *held, a *store.Attempt, n int) {
+	if d.Traced == nil {
+		return
+	}
+	numbered := *a // the store numbers its own copy
+	numbered.N = n
+	d.Traced(&h.Notification, &numbered)
 }
 
 // logAttempt writes one line an attempt: failed ones at info, acked ones at debug.

@@ -55,6 +55,7 @@ type world struct {
 	// Replacements of parts, for tests of what the parts do wrong; nil keeps the real one.
 	withStore  func(store.Store) store.Store
 	withClient func(dispatcher.Poster) dispatcher.Poster
+	traced     dispatcher.Traced
 
 	registry       *prometheus.Registry
 	merchantSeries int // as in dispatcher.Options
@@ -159,8 +160,8 @@ func (w *world) start() {
 	w.d = dispatcher.New(dispatcher.Options{
 		Store: parts.store, Queue: q, Ring: w.ring, Rules: &rules, Client: parts.client,
 		Registerer:     w.registry,
-		MerchantSeries: w.merchantSeries,
-		Workers:        64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		MerchantSeries: w.merchantSeries, Traced: w.traced,
+		Workers: 64, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
 		PollMax: 12 * time.Hour, // nothing may depend on polling
 	})
 	ctx, stop := context.WithCancel(context.Background())

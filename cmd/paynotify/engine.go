@@ -21,6 +21,7 @@ import (
 	"paynotify/dispatcher/egress"
 	"paynotify/notices"
 	"paynotify/replay"
+	"paynotify/tracing"
 )
 
 const (
@@ -51,6 +52,7 @@ type engine struct {
 	follower   *notices.Follower
 	replays    *replay.Runner
 	client     *egress.Client
+	tracer     tracing.Tracer
 	dispatched chan struct{} // closed when the dispatcher has drained
 	stopSends  context.CancelFunc
 	api        *api.API
@@ -97,14 +99,17 @@ func (e *engine) start(ctx context.Context) error {
 	version := readVersion()
 	registry := e.newRegistry(version)
 	userAgent := "paynotify/" + version.Version
-	if e.client, err = e.newClient(rules, userAgent, registry); err != nil {
+	if e.client, err = e.newClient(rules, userAgent, registry); err == nil {
+		err = e.startTracing(ctx, version.Version)
+	}
+	if err != nil {
 		closeListeners(main, metrics)
 		return err
 	}
 	e.dispatcher = dispatcher.New(dispatcher.Options{
 		Store: e.Store, Queue: e.backend.queue, Ring: e.keys.Ring, Rules: &rules, Client: e.client,
 		Workers: e.cfg.Dispatcher.Workers, Timeout: e.cfg.Dispatcher.Timeout, Drain: drainSends,
-		PollMax: e.backend.poll, Settled: e.settled(), Log: e.log, Registerer: registry,
+		PollMax: e.backend.poll, Settled: e.settled(), Traced: e.tracer.Attempt, Log: e.log, Registerer: registry,
 		MerchantSeries: e.cfg.Metrics.Merchants,
 	})
 	e.follower = e.newFollower()
@@ -252,6 +257,7 @@ func (e *engine) Shutdown() error {
 	e.api.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), drainHTTP)
 	defer cancel()
+	e.chores.Go(func() { e.stopTracing(ctx) })
 	for _, s := range e.servers {
 		if err := s.Shutdown(ctx); err != nil {
 			s.Close() //nolint:errcheck // what is still open then has had its time

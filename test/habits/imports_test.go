@@ -98,6 +98,11 @@ var importRules = []importRule{
 			" the attempts and whoever sends the telling are not its business",
 	},
 	{
+		dir: "tracing", ours: []string{"store"},
+		others: []string{"go.opentelemetry.io", "github.com/go-logr/logr"},
+		reason: "what is linked with a build tag alone has one importer; dispatcher knows a func, cmd wires it",
+	},
+	{
 		dir: "replay", ours: []string{"store"}, strict: true, others: []string{"golang.org/x/time/rate"},
 		reason: "it asks the store for sends like any caller, and makes none: the API begins replays, cmd carries" +
 			" them out",
