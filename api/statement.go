@@ -85,7 +85,7 @@ func (r *StatementNotification) cells() []string {
 		spentAt = r.SpentAt.UTC().Format(timeLayout)
 	}
 	return []string{
-		r.Record, r.NotifyID, defused(r.OutTradeNo), defused(r.NotifyType), string(r.NotifyState),
+		r.Record, r.NotifyID, Defused(r.OutTradeNo), Defused(r.NotifyType), string(r.NotifyState),
 		textOf(r.AmountField), textOf(r.Amount), r.CreatedAt.UTC().Format(timeLayout), spentAt,
 		itoa(r.NotifyCount), textOf(r.LastVerdict), textOf(r.LastReason), "", "",
 	}
@@ -112,9 +112,9 @@ func textOf[T ~string](text *T) string {
 	return string(*text)
 }
 
-// defused is a text of somebody else's in a cell: a spreadsheet takes one that begins like a formula for one,
+// Defused is a text of somebody else's in a cell: a spreadsheet takes one that begins like a formula for one,
 // unless an apostrophe stands before it. Some take the full-width characters for the plain ones.
-func defused(text string) string {
+func Defused(text string) string {
 	for _, first := range []string{"=", "+", "-", "@", "＝", "＋", "－", "＠"} {
 		if strings.HasPrefix(text, first) {
 			return "'" + text

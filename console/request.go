@@ -105,18 +105,3 @@ func (c *Console) shown(r *request, p page) shown {
 func here(path, place string) bool {
 	return path == place || place != root && strings.HasPrefix(path, place+"/")
 }
-
-// chip is a state as all pages show it: a sign, a word and a colour. Its template is "chip".
-type chip struct{ Tone, Icon, Text string }
-
-// bar is a bar of parts whose places are in thousandths of its width. Its template is "bar".
-type bar struct {
-	Label string // for those who do not see it
-	Parts []barPart
-}
-
-// barPart is one part of a bar. Its tone is ok, warn, bad, idle, info, or s1 to s5.
-type barPart struct {
-	Tone string
-	X, W int
-}

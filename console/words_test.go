@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"paynotify/profile"
+	"paynotify/store"
 )
 
 // inTemplate finds what a template has translated.
@@ -62,6 +65,10 @@ func said(t *testing.T) map[string]string {
 			}
 			return true
 		})
+	}
+	for _, reason := range store.Reasons { // explained beside the API's words
+		add(strconv.Quote(profile.Explain(reason).Cause), "package profile")
+		add(strconv.Quote(profile.Explain(reason).Cure), "package profile")
 	}
 	return all
 }

@@ -203,8 +203,8 @@ func (r reply) want(status int, says ...string) reply {
 func (r reply) wantNone(says ...string) reply {
 	r.t.Helper()
 	for _, text := range says {
-		if strings.Contains(r.body, text) {
-			r.t.Errorf("the page says %q:\n%s", text, r.body)
+		if at := strings.Index(r.body, text); at >= 0 {
+			r.t.Errorf("the page says %q: …%s…", text, r.body[max(0, at-80):min(len(r.body), at+80)])
 		}
 	}
 	return r
