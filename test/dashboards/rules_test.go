@@ -103,6 +103,32 @@ func TestRules(t *testing.T) {
 	run(t, tool, append([]string{"test", "rules"}, files...)...)
 }
 
+// TestCompose: the Prometheus of compose.yaml finds the rules where it mounts them, and the job has the
+// name that the rules want.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	tool := promtool(t)
+	config, err := os.ReadFile("../../examples/compose/prometheus.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "prometheus.yaml"), config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rules, err := filepath.Abs(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(rules, filepath.Join(dir, "paynotify")); err != nil {
+		t.Fatal(err)
+	}
+	run(t, tool, "check", "config", filepath.Join(dir, "prometheus.yaml"))
+	if !bytes.Contains(config, []byte("job_name: paynotify\n")) {
+		t.Error("examples/compose/prometheus.yaml names its job otherwise: PaynotifyDown would fire")
+	}
+}
+
 // TestAlertRules: what every alert has.
 func TestAlertRules(t *testing.T) {
 	runbook, err := os.ReadFile("../../docs/runbook.md")
