@@ -66,17 +66,17 @@ type target struct {
 	Datasource map[string]string `json:"datasource"`
 	Expr       string            `json:"expr"`
 	Instant    bool              `json:"instant"`
-	Format     string            `json:"format"`
+	Legend     string            `json:"legendFormat"`
 }
 
 // query is one PromQL expression of a board, and where it stands.
-type query struct{ Where, Expr string }
+type query struct{ Where, Expr, Legend string }
 
 func (b *board) queries() []query {
 	var all []query
 	for _, p := range b.Panels {
 		for _, x := range p.Targets {
-			all = append(all, query{fmt.Sprintf("%s, panel %q, query %s", b.file, p.Title, x.RefID), x.Expr})
+			all = append(all, query{fmt.Sprintf("%s, panel %q, query %s", b.file, p.Title, x.RefID), x.Expr, x.Legend})
 		}
 	}
 	return all

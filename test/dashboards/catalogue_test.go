@@ -74,11 +74,13 @@ func labels(t *testing.T, lines []string) {
 	for _, name := range []string{"alerts.yaml", "recording.yaml"} {
 		for _, r := range rules(t, name) {
 			checkLabels(t, name+", "+r.name(), r.Expr, lines)
+			checkGrouping(t, name+", "+r.name(), r.Expr, "", lines)
 		}
 	}
 	for _, b := range boards(t) {
 		for _, q := range b.queries() {
 			checkLabels(t, q.Where, q.Expr, lines)
+			checkGrouping(t, q.Where, q.Expr, q.Legend, lines)
 		}
 	}
 }
@@ -101,6 +103,29 @@ func checkLabels(t *testing.T, where, expr string, lines []string) {
 					t.Errorf("%s: the binary has no %s{%s}", where, m[1], pair)
 				}
 			}
+		}
+	}
+}
+
+// checkGrouping: a sum by a label that nothing has is one nameless line.
+func checkGrouping(t *testing.T, where, expr, legend string, lines []string) {
+	t.Helper()
+	var labels []string
+	for _, m := range byIn.FindAllStringSubmatch(expr, -1) {
+		labels = append(labels, strings.Split(m[1], ", ")...)
+	}
+	for _, m := range regexp.MustCompile(`\{\{(\w+)\}\}`).FindAllStringSubmatch(legend, -1) {
+		labels = append(labels, m[1])
+	}
+	read := names(expr)
+	for _, label := range labels {
+		known := slices.Contains([]string{"job", "instance"}, label)
+		for _, line := range lines {
+			name, rest, _ := strings.Cut(line, "{")
+			known = known || slices.Contains(read, name) && strings.Contains(","+rest, ","+label+`="`)
+		}
+		if !known && !slices.ContainsFunc(read, func(name string) bool { return strings.Contains(name, ":") }) {
+			t.Errorf("%s: no series of %v has a label %s", where, read, label)
 		}
 	}
 }
