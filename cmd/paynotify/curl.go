@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -10,32 +12,57 @@ import (
 	"paynotify/api"
 )
 
-// checkCurlFlags refuses flags of show that say nothing together.
-func checkCurlFlags(cmd *cobra.Command, curl bool, attempt int) error {
+// checkShowFlags refuses flags of show that say nothing together.
+func checkShowFlags(cmd *cobra.Command, curl, evidence bool, attempt int) error {
 	given := cmd.Flags().Changed("attempt")
 	switch {
-	case given && !curl:
-		p := usagef("--attempt goes with --curl")
+	case curl && evidence:
+		return usagef("--curl and --evidence are two different outputs: give one of them")
+	case given && !curl && !evidence:
+		p := usagef("--attempt goes with --curl or --evidence")
 		p.do = "leave it out: show prints every attempt"
 		return p
 	case given && attempt < 1:
 		return usagef("--attempt %d: attempts are numbered from 1", attempt)
 	case curl && wantsJSON(cmd):
 		p := usagef("--curl prints a command, which is no JSON")
-		p.do = "leave one of --curl and --json out; the evidence of the HTTP API has the request as JSON"
+		p.do = "leave one of --curl and --json out; --evidence has the request as JSON"
 		return p
 	}
 	return nil
 }
 
-// showCurl prints the request of an attempt, 0 for the last, nothing else on stdout: a shell may read it.
-func showCurl(cmd *cobra.Command, c *client, notifyID string, attempt int) error {
+// evidence asks for everything about a notification, or with an attempt other than 0 for that one alone.
+func (c *client) evidence(cmd *cobra.Command, notifyID string, attempt int, out any) (json.RawMessage, error) {
 	r := get("v1", "notifications", notifyID, "evidence")
 	if attempt > 0 {
 		r.query = url.Values{"attempt": {strconv.Itoa(attempt)}}
 	}
+	return c.do(cmd.Context(), r, out)
+}
+
+// showEvidence prints the evidence as the server wrote it: for people with a member a line, else on one.
+func showEvidence(cmd *cobra.Command, c *client, notifyID string, attempt int) error {
+	raw, err := c.evidence(cmd, notifyID, attempt, nil)
+	if err != nil {
+		return err
+	}
+	if wantsJSON(cmd) {
+		return printLine(cmd.OutOrStdout(), raw)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(raw), "", "  "); err != nil {
+		return err
+	}
+	b.WriteByte('\n')
+	_, err = cmd.OutOrStdout().Write(b.Bytes())
+	return err
+}
+
+// showCurl prints the request of an attempt, 0 for the last, nothing else on stdout: a shell may read it.
+func showCurl(cmd *cobra.Command, c *client, notifyID string, attempt int) error {
 	var v api.EvidenceView
-	if _, err := c.do(cmd.Context(), r, &v); err != nil {
+	if _, err := c.evidence(cmd, notifyID, attempt, &v); err != nil {
 		return err
 	}
 	if len(v.Attempts) == 0 {

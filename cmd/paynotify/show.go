@@ -17,31 +17,38 @@ import (
 
 // newShowCommand prints everything about one notification.
 func newShowCommand() *cobra.Command {
-	var curl bool
+	var curl, evidence bool
 	var attempt int
 	c := &cobra.Command{
 		Use:   "show NOTIFY_ID",
 		Short: "Show everything about one notification",
-		Long: `Show everything about one notification: its state, every attempt with verdict, reason and what to do
-about it, and when it is sent next. Where a merchant almost acknowledged, the reply is set beside the
-expected one, with blanks and invisible characters made visible.
+		Long: `Show everything about one notification: its state, what was sent when and what the schedule still
+has, every attempt with verdict, reason and what to do about it. Where a merchant almost acknowledged, the
+reply is set beside the expected one, with blanks and invisible characters made visible.
 
 With --curl, print the exact request of the last attempt, or of --attempt N, as a command for a POSIX shell
-with curl. Running it sends the notification to the merchant again, byte for byte, and leaves no trace here.`,
+with curl. Running it sends the notification to the merchant again, byte for byte, and leaves no trace here.
+
+With --evidence, print everything as one JSON document for whoever doubts it: of all attempts, or of
+--attempt N, the request byte for byte with its signature and the string that was signed, the reply, the times.`,
 		Example: `  paynotify show NOTIFY_ID
-  paynotify show NOTIFY_ID --curl | sh`,
+  paynotify show NOTIFY_ID --curl | sh
+  paynotify show NOTIFY_ID --evidence > evidence.json`,
 		Args:              needs("NOTIFY_ID"),
 		ValidArgsFunction: completeNotifications,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkCurlFlags(cmd, curl, attempt); err != nil {
+			if err := checkShowFlags(cmd, curl, evidence, attempt); err != nil {
 				return err
 			}
 			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
-			if curl {
+			switch {
+			case curl:
 				return showCurl(cmd, c, args[0], attempt)
+			case evidence:
+				return showEvidence(cmd, c, args[0], attempt)
 			}
 			var n api.NotificationView
 			raw, err := c.do(cmd.Context(), get("v1", "notifications", args[0]), &n)
@@ -56,11 +63,12 @@ with curl. Running it sends the notification to the merchant again, byte for byt
 				m = api.MerchantView{} // removed: there is nothing to compare replies with
 			}
 			s := shower{out: cmd.OutOrStdout(), paint: paletteFor(cmd.OutOrStdout()), ack: m.Ack}
-			return s.show(&n, time.Now())
+			return s.show(&n, c.peopleDid(cmd.Context(), &n), time.Now())
 		},
 	}
 	c.Flags().BoolVar(&curl, "curl", false, "print the exact request of the last attempt as a curl command")
-	c.Flags().IntVar(&attempt, "attempt", 0, "with --curl: the attempt, by its number")
+	c.Flags().BoolVar(&evidence, "evidence", false, "print everything as JSON, with the requests byte for byte")
+	c.Flags().IntVar(&attempt, "attempt", 0, "with --curl or --evidence: the attempt, by its number")
 	return c
 }
 
@@ -71,7 +79,7 @@ type shower struct {
 	ack   api.AckView
 }
 
-func (s shower) show(n *api.NotificationView, now time.Time) error {
+func (s shower) show(n *api.NotificationView, did []api.AuditEntryView, now time.Time) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s  %s  %s\n", s.paint.bold(n.NotifyID), s.state(n.NotifyState), s.progress(n, now))
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -97,6 +105,13 @@ func (s shower) show(n *api.NotificationView, now time.Time) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	if !n.Shrunk {
+		b.WriteString("\n")
+		if err := s.timeline(&b, n, now); err != nil {
+			return err
+		}
+	}
+	s.people(&b, did)
 	for i := range n.Attempts {
 		b.WriteString("\n")
 		s.attempt(&b, &n.Attempts[i], n.NotifyCountLimit)
@@ -165,7 +180,8 @@ func (s shower) params(raw json.RawMessage) string {
 	return cut(printable(string(raw)), chars)
 }
 
-func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
+// judged is an attempt's verdict and reason, with a mark and a colour that say how good or bad it is.
+func (s shower) judged(a *api.AttemptView) string {
 	colour, mark := s.paint.red, "✗"
 	switch {
 	case a.Verdict == store.Acked:
@@ -173,10 +189,10 @@ func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
 	case a.Reason.NearMiss():
 		colour, mark = s.paint.yellow, "~"
 	}
-	place := string(a.Trigger)
-	if a.Send != nil {
-		place = fmt.Sprintf("send %d/%d", *a.Send, limit)
-	}
+	return colour(mark + " " + string(a.Verdict) + " " + string(a.Reason))
+}
+
+func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
 	status := ""
 	if a.Status != nil {
 		status = fmt.Sprintf("  status %d", *a.Status)
@@ -185,15 +201,17 @@ func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
 	if !a.Charged && a.Send != nil {
 		uncharged = "  (does not count)"
 	}
-	took := took(time.Duration(a.DurationMS * float64(time.Millisecond)))
-	fmt.Fprintf(b, "#%d  %s  %s  %s%s  %s%s\n", a.N, stamp(a.StartedAt.Time), place,
-		colour(mark+" "+string(a.Verdict)+" "+string(a.Reason)), status, took, uncharged)
+	fmt.Fprintf(b, "#%d  %s  %s  %s%s  %s%s\n", a.N, stamp(a.StartedAt.Time), placeIn(a, limit), s.judged(a),
+		status, took(durationOf(a)), uncharged)
 	if a.RemoteAddr != nil {
 		fmt.Fprintf(b, "    to %s\n", printable(*a.RemoteAddr))
 	}
 	if a.TLS != nil {
 		fmt.Fprintf(b, "    %s, %s, certificate until %s\n", a.TLS.Version, printable(a.TLS.Subject),
 			a.TLS.NotAfter.Format(time.DateOnly))
+	}
+	if where := phases(a); where != "" {
+		fmt.Fprintf(b, "    %s\n", where)
 	}
 	if a.Detail != nil {
 		fmt.Fprintf(b, "    %s\n", printable(*a.Detail))
@@ -205,6 +223,8 @@ func (s shower) attempt(b *bytes.Buffer, a *api.AttemptView, limit int) {
 	}
 	switch {
 	case a.Status == nil:
+	case a.Reason == store.AckStatus:
+		s.compareStatus(b, a)
 	case a.Verdict == store.Refused && s.ack.Text != "":
 		s.compare(b, a.ReplyBytes)
 	default:

@@ -59,3 +59,16 @@ func (s shower) compare(w io.Writer, reply []byte) {
 	}
 	fmt.Fprintf(w, "              %s\n", s.paint.red(under+" byte "+fmt.Sprint(first)))
 }
+
+// compareStatus sets the status beside those that would have counted, where the body is not to blame.
+func (s shower) compareStatus(w io.Writer, a *api.AttemptView) {
+	statuses := make([]string, len(s.ack.Status))
+	for i, status := range s.ack.Status {
+		statuses[i] = string(status)
+	}
+	if len(statuses) > 0 { // none are known of a merchant that was removed
+		fmt.Fprintf(w, "    expected  status %s\n", strings.Join(statuses, " or "))
+	}
+	fmt.Fprintf(w, "    received  status %s  %s\n", s.paint.red(fmt.Sprint(*a.Status)),
+		cut(profile.Visible(a.ReplyBytes), replyColumns))
+}
