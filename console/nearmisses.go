@@ -13,7 +13,7 @@ import (
 )
 
 func (c *Console) nearMissRoutes() []route {
-	return []route{{pattern: "GET /console/near-misses", needs: "GET /v1/notifications", show: c.nearMisses}}
+	return []route{{pattern: "GET /console/near-misses", needs: needsList, show: c.nearMisses}}
 }
 
 // Bounds of what a page looks at.
@@ -98,7 +98,8 @@ func (c *Console) nearMiss(r *request, q store.Query, counts store.Counts) (near
 	for _, mchID := range mostCounted(counts.ByMerchant) {
 		values.Set("mch_id", mchID)
 		row.Merchants = append(row.Merchants, counted{
-			MchID: mchID, Count: strconv.Itoa(counts.ByMerchant[mchID]), Href: root + "notifications?" + values.Encode(),
+			MchID: mchID, Count: strconv.Itoa(counts.ByMerchant[mchID]),
+			Href: root + "notifications?" + values.Encode(),
 		})
 	}
 	q.Limit = 1

@@ -11,7 +11,8 @@ func TestNearMisses(t *testing.T) {
 	w := newWorld(t)
 	w.get("near-misses").want(200, "No merchant has answered almost right.")
 	for _, mchID := range []string{"m1", "m2"} {
-		w.call("POST", "/v1/merchants", `{"mch_id":"`+mchID+`","profile":"form","notify_url":"https://shop.test.com/n"}`)
+		w.call("POST", "/v1/merchants",
+			`{"mch_id":"`+mchID+`","profile":"form","notify_url":"https://shop.test.com/n"}`)
 	}
 	for _, mchID := range []string{"m1", "m1", "m2"} {
 		w.call("POST", "/v1/notifications", `{"mch_id":"`+mchID+`","params":{}}`)

@@ -8,7 +8,7 @@ import (
 )
 
 func (c *Console) scheduleRoutes() []route {
-	return []route{{pattern: "GET /console/schedule", needs: "GET /v1/notifications", show: c.schedule}}
+	return []route{{pattern: "GET /console/schedule", needs: needsList, show: c.schedule}}
 }
 
 // The schedule looks as far ahead as the longest schedule of a payment provider reaches, and a little.
