@@ -108,7 +108,7 @@ var importRules = []importRule{
 			" them out",
 	},
 	{
-		dir: "console", ours: []string{"store", "api", "profile", "retry", "console/tmpl"},
+		dir: "console", ours: []string{"store", "api", "profile", "retry", "replay", "console/tmpl"},
 		reason: "it reads, and acts through the same service functions as the API",
 	},
 	{
