@@ -184,9 +184,20 @@ type ReadyView struct {
 	Warnings []string `json:"warnings" nullable:"false" doc:"What works and should not stay"`
 }
 
-// readiness answers /readyz with what the store says of itself and what the process knows besides.
+// readiness answers /readyz.
 func (a *API) readiness(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := bounded(r.Context())
+	v := a.Ready(r.Context())
+	status := http.StatusOK
+	if !v.Ready {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, status, v)
+}
+
+// Ready tells what the store says of itself and what the process knows besides.
+func (a *API) Ready(ctx context.Context) ReadyView {
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	v := ReadyView{Reasons: []string{}, Warnings: []string{}}
 	switch h := a.Service.Store.Health(ctx); {
@@ -203,12 +214,7 @@ func (a *API) readiness(w http.ResponseWriter, r *http.Request) {
 	reasons, warnings := a.ready()
 	v.Reasons, v.Warnings = append(v.Reasons, reasons...), append(v.Warnings, warnings...)
 	v.Ready = len(v.Reasons) == 0
-	status := http.StatusOK
-	if !v.Ready {
-		status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "1")
-	}
-	writeJSON(w, status, v)
+	return v
 }
 
 // scrape answers /metrics.

@@ -256,6 +256,9 @@ func (s *Service) keyWarnings(ctx context.Context, k *store.APIKey) []string {
 func (s *Service) Keys(ctx context.Context) (AccessKeyList, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	if err := whole(ctx); err != nil {
+		return AccessKeyList{}, err
+	}
 	keys, err := s.Store.Keys(ctx)
 	if err != nil {
 		return AccessKeyList{}, fromStore(err)

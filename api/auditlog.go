@@ -60,6 +60,9 @@ func (a *API) auditRoutes() {
 func (s *Service) AuditLog(ctx context.Context, after int64, limit int) (AuditPage, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	if err := whole(ctx); err != nil {
+		return AuditPage{}, err
+	}
 	entries, err := s.Store.AuditLog(ctx, after, page(limit))
 	if err != nil {
 		return AuditPage{}, fromStore(err)

@@ -122,18 +122,29 @@ func (a *Authenticator) local(r *http.Request) (Principal, *Problem) {
 		return Principal{}, unauthorized("Without a key only this machine is served, and " + why +
 			`; send Authorization: Bearer KEY. "paynotify key add" makes a key, auth.admin_key configures one.`)
 	}
-	if err := a.notYet(); err != nil {
-		return Principal{}, tooEarly(err)
-	}
-	exists, err := a.adminKeys.exist(r.Context(), a.keys, a.now())
-	switch {
-	case err != nil:
-		return Principal{}, unavailable(err)
-	case exists:
+	switch needed, p := a.KeyNeeded(r.Context()); {
+	case p != nil:
+		return Principal{}, p
+	case needed:
 		return Principal{}, unauthorized("There is an API key with the role admin, so that this machine's own " +
 			"users need a key too: send Authorization: Bearer KEY. If it is lost, configure auth.admin_key.")
 	}
 	return Principal{Name: nameLocal, Role: RoleAdmin}, nil
+}
+
+// KeyNeeded reports whether this machine's own users need a key too.
+func (a *Authenticator) KeyNeeded(ctx context.Context) (bool, *Problem) {
+	if a.configured {
+		return true, nil
+	}
+	if err := a.notYet(); err != nil {
+		return false, tooEarly(err)
+	}
+	exists, err := a.adminKeys.exist(ctx, a.keys, a.now())
+	if err != nil {
+		return false, unavailable(err)
+	}
+	return exists, nil
 }
 
 // adminKeys remembers for a second whether the store has a key for an admin, for servers whose local users

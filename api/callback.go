@@ -47,6 +47,9 @@ const (
 func (s *Service) Callback(ctx context.Context) (v CallbackView, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	if err = whole(ctx); err != nil {
+		return v, err
+	}
 	if v.Callback, err = s.ownView(ctx, store.CallbackMerchant); err != nil {
 		return v, fromStore(err)
 	}

@@ -43,6 +43,14 @@ func throughPortal(ctx context.Context) bool {
 	return c.Role == RolePortal
 }
 
+// whole refuses who may see one merchant alone what is about everything there is.
+func whole(ctx context.Context) error {
+	if bound := boundTo(ctx); bound != "" {
+		return problem(SlugMissingScope, "This is about all merchants; you see merchant "+bound+" alone.")
+	}
+	return nil
+}
+
 // foreign reports whether a merchant is one that the caller may not see.
 func foreign(ctx context.Context, mchID string) bool {
 	bound := boundTo(ctx)

@@ -42,9 +42,7 @@ func (a *API) guard(route string, rule access, handle http.HandlerFunc) http.Han
 			return
 		}
 		if p = checkQuery(r); p == nil {
-			if err := a.notYet(); err != nil {
-				p = tooEarly(err)
-			}
+			p = a.NotYet()
 		}
 		if p != nil {
 			p.write(w)
@@ -61,14 +59,30 @@ func (a *API) guard(route string, rule access, handle http.HandlerFunc) http.Han
 // enter tells who a request comes from, if its key has requests left.
 func (a *API) enter(r *http.Request) (Principal, *Problem) {
 	who, p := a.Auth.Authenticate(r)
-	if p != nil || a.rates == nil {
-		return who, p
+	if p == nil {
+		p = a.Paced(who)
+	}
+	return who, p
+}
+
+// NotYet is why nothing can be served yet, nil when it can.
+func (a *API) NotYet() *Problem {
+	if err := a.notYet(); err != nil {
+		return tooEarly(err)
+	}
+	return nil
+}
+
+// Paced counts a request of somebody, and is why it comes too soon, nil when it does not.
+func (a *API) Paced(who Principal) *Problem {
+	if a.rates == nil {
+		return nil
 	}
 	wait, ok := a.rates.take(who.Name)
 	if ok {
-		return who, nil
+		return nil
 	}
-	return who, slowDown("This key makes more requests than auth.rate_per_second allows; slow down.", wait)
+	return slowDown("This key makes more requests than auth.rate_per_second allows; slow down.", wait)
 }
 
 // slowDown asks for patience.
@@ -86,8 +100,19 @@ func (a *API) CallerOf(w http.ResponseWriter, r *http.Request, who Principal) Ca
 	return c
 }
 
-// deny refuses a request; one that would have changed something is put into the audit log.
+// deny refuses a request.
 func (a *API) deny(w http.ResponseWriter, r *http.Request, rule access, who Principal, p *Problem) {
+	a.denied(w, r, rule, who, p)
+	a.refuse(w, r, p)
+}
+
+// Denied is for a request that was refused and would have used a route in another way, such as a form: it is
+// put into the audit log if the route changes something.
+func (a *API) Denied(w http.ResponseWriter, r *http.Request, route string, who Principal, p *Problem) {
+	a.denied(w, r, *row(route), who, p)
+}
+
+func (a *API) denied(w http.ResponseWriter, r *http.Request, rule access, who Principal, p *Problem) {
 	refused := p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden
 	if rule.action != "" && refused && a.notYet() == nil {
 		if who.Name == "" {
@@ -96,7 +121,6 @@ func (a *API) deny(w http.ResponseWriter, r *http.Request, rule access, who Prin
 		ctx := WithCaller(r.Context(), a.CallerOf(w, r, who))
 		a.Service.seldom(ctx, rule.action, objectOf(r), p.Slug(), nil)
 	}
-	a.refuse(w, r, p)
 }
 
 // objectOf is what a request is about, as far as its path says.
@@ -114,7 +138,8 @@ func objectOf(r *http.Request) string {
 			return kind.name + "/" + EscapeReply([]byte(id[:min(len(id), auditTextMax)]))
 		}
 	}
-	return strings.TrimPrefix(r.URL.Path, "/v1/")
+	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/v1/"), "/console/")
+	return EscapeReply([]byte(path[:min(len(path), auditTextMax)]))
 }
 
 // recorded puts what a handler does into the audit log, before its answer leaves.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -146,9 +145,13 @@ func (a *Authenticator) source(r *http.Request, p *pass) (Principal, *Problem) {
 		return Principal{Name: nameAdmin, Role: RoleAdmin}, nil
 	case p.By == nameLocal && !a.configured && p.MchID == "":
 		return a.local(r) // whoever needs no key here gains nothing by a pass: it works where that does
-	case p.By == nameLocal && !a.configured:
-		return a.localStill(r.Context())
-	case p.By == nameAdmin, p.By == nameLocal:
+	case p.By == nameLocal:
+		needed, refused := a.KeyNeeded(r.Context())
+		if refused == nil && needed {
+			refused = unauthorized(goneKey(p.Kind))
+		}
+		return Principal{Name: nameLocal, Role: RoleAdmin}, refused
+	case p.By == nameAdmin:
 		return Principal{}, unauthorized(goneKey(p.Kind))
 	}
 	if err := a.notYet(); err != nil {
@@ -164,21 +167,6 @@ func (a *Authenticator) source(r *http.Request, p *pass) (Principal, *Problem) {
 		return Principal{}, unauthorized(goneKey(p.Kind))
 	}
 	return Principal{Name: k.ID, Role: Role(k.Role), MchID: k.MchID}, nil
-}
-
-// localStill is a user of this machine who handed something out, as long as none of them needs a key.
-func (a *Authenticator) localStill(ctx context.Context) (Principal, *Problem) {
-	if err := a.notYet(); err != nil {
-		return Principal{}, tooEarly(err)
-	}
-	exists, err := a.adminKeys.exist(ctx, a.keys, a.now())
-	switch {
-	case err != nil:
-		return Principal{}, unavailable(err)
-	case exists:
-		return Principal{}, unauthorized(goneKey(passPortal))
-	}
-	return Principal{Name: nameLocal, Role: RoleAdmin}, nil
 }
 
 func goneKey(kind passKind) string {

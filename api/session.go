@@ -49,6 +49,9 @@ func (a *Authenticator) session(r *http.Request, token string) (p pass, who Prin
 	if p, refused = a.open(passSession, token); refused == nil {
 		who, refused = a.holder(r, &p)
 	}
+	if err := a.notYet(); err != nil && refused == nil {
+		refused = tooEarly(err)
+	}
 	if refused != nil {
 		return p, who, refused
 	}
@@ -175,8 +178,8 @@ func (a *API) noted(
 
 // mayLogIn is why nobody may log in from there now, nil when somebody may.
 func (a *API) mayLogIn(r *http.Request) *Problem {
-	if err := a.notYet(); err != nil {
-		return tooEarly(err)
+	if p := a.NotYet(); p != nil {
+		return p
 	}
 	wait, ok := a.logins.take(peer(r))
 	if ok {

@@ -38,6 +38,9 @@ type SendingView struct {
 func (s *Service) Stats(ctx context.Context) (StatsView, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	if err := whole(ctx); err != nil {
+		return StatsView{}, err
+	}
 	st, err := s.Store.Stats(ctx)
 	if err != nil {
 		return StatsView{}, fromStore(err)

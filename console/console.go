@@ -47,6 +47,7 @@ type Console struct {
 	now     func() time.Time
 	version string
 	doctor  func(ctx context.Context) []Check
+	chain   chain
 
 	pages  renderer
 	assets map[string]asset
@@ -144,14 +145,17 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Console) guarded(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, raw *http.Request) {
 		who, p := c.who(raw)
+		if p == nil {
+			p = permit(who, rt.needs)
+		}
+		if p != nil && rt.do != nil {
+			c.api.Denied(w, raw, rt.needs, who, p)
+		}
 		if p != nil && p.Status == http.StatusUnauthorized {
 			c.toLogin(w, raw)
 			return
 		}
 		r := c.request(w, raw, who)
-		if p == nil {
-			p = permit(who, rt.needs)
-		}
 		switch {
 		case p != nil:
 			c.fail(w, r, p)
@@ -224,7 +228,10 @@ func (c *Console) missing(w http.ResponseWriter, raw *http.Request) {
 		c.toLogin(w, raw)
 		return
 	}
-	c.fail(w, c.request(w, raw, who), api.NewProblem(api.SlugNotFound, "There is no such page."))
+	if p == nil {
+		p = api.NewProblem(api.SlugNotFound, "There is no such page.")
+	}
+	c.fail(w, c.request(w, raw, who), p)
 }
 
 // inside is all that is told of a fault of ours.

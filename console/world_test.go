@@ -35,7 +35,8 @@ type world struct {
 
 const adminKey = "test-admin-key"
 
-func newWorld(t *testing.T) *world {
+// newWorld starts one; change may alter the options of the API.
+func newWorld(t *testing.T, change ...func(o *api.Options)) *world {
 	t.Helper()
 	ring, err := keyring.Load(keyring.Generate())
 	if err != nil {
@@ -51,10 +52,14 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	w := &world{t: t, store: s}
-	w.api = api.New(api.Options{
+	o := api.Options{
 		Store: s, Intake: intake{s}, Ring: ring, Rules: &egress.Rules{}, AdminKey: adminKey, MaxInflightDefault: 16,
 		Log: slog.New(slog.DiscardHandler), Version: "test",
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	w.api = api.New(o)
 	w.console = New(Options{API: w.api, Version: "test"})
 	w.console.pages = newOracle(t, w.console.pages)
 	w.handler = w.console.Handler()

@@ -39,26 +39,34 @@ type redisNode struct {
 
 // redis checks the Redis that the store is in, each master of it.
 func (d *doctor) redis(ctx context.Context) {
-	const check = "redis"
-	where := storeName(d.cfg.Store)
 	client, err := redisstore.Client(d.cfg.Store)
 	if err != nil {
-		d.fail(exitConfig, check, "", "%s", err)
+		d.fail(exitConfig, "redis", "", "%s", err)
 		return
 	}
 	defer client.Close() //nolint:errcheck // nothing was written
+	if d.redisMasters(ctx, client) {
+		d.redisStore(ctx)
+	} else {
+		d.redisKeys(ctx, nil)
+	}
+}
+
+// redisMasters checks each master; it reports whether they could be asked.
+func (d *doctor) redisMasters(ctx context.Context, client redis.UniversalClient) bool {
+	const check = "redis"
+	where := storeName(d.cfg.Store)
 	nodes, err := redisNodes(ctx, client)
 	if err != nil {
 		code, cure := redisCure(err)
 		d.fail(code, check, cure, "%s: %s", where, err)
-		d.redisKeys(ctx, nil)
-		return
+		return false
 	}
 	d.ok(check, "%s answers", where)
 	for _, n := range nodes {
 		d.redisNode(ctx, n)
 	}
-	d.redisStore(ctx)
+	return true
 }
 
 // redisNodes asks for the masters and what they say of themselves.

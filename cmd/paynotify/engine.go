@@ -132,7 +132,9 @@ func (e *engine) start(ctx context.Context) error {
 		e.serve(metrics, e.api.Diagnostics(scrape))
 	}
 	e.run(ctx)
-	pages := console.New(console.Options{API: e.api, Log: e.log, Version: version.Version})
+	pages := console.New(console.Options{
+		API: e.api, Log: e.log, Version: version.Version, Doctor: newCheckup(e.cfg, version).look,
+	})
 	e.serve(main, pages.Handler())
 	return nil
 }
