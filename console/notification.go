@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"paynotify/api"
 	"paynotify/store"
@@ -244,19 +245,20 @@ func deedOf(e *api.AuditEntryView) deedRow {
 	return row
 }
 
-// reasonBytesMax bounds a reason, as in the API.
-const reasonBytesMax = 256
+// reasonMax bounds a reason, in characters, as in the API.
+const reasonMax = 256
 
 // reasonOf is the field reason of a form.
 func reasonOf(r *request) (string, error) {
 	reason := r.PostFormValue("reason")
-	if len(reason) <= reasonBytesMax {
+	n := utf8.RuneCountInString(reason)
+	if n <= reasonMax {
 		return reason, nil
 	}
 	p := api.NewProblem(api.SlugInvalid, "The reason is too long.")
 	p.Errors = []api.FieldError{{
-		Location: "body.reason", Message: "has " + strconv.Itoa(len(reason)) + " bytes",
-		Cure: "Give at most " + strconv.Itoa(reasonBytesMax) + ".",
+		Location: "body.reason", Message: "has " + strconv.Itoa(n) + " characters",
+		Cure: "Give at most " + strconv.Itoa(reasonMax) + ".",
 	}}
 	return "", p
 }

@@ -101,17 +101,17 @@ func (c *Console) toLogin(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, c.request(w, r, api.Principal{}), p)
 	case needed:
 		to := root + "login"
-		if next = nextOf(next); next != root {
+		if next = goOnTo(next); next != root {
 			to += "?next=" + url.QueryEscape(next)
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)
 	default:
-		c.showLogin(w, r, loginData{Next: nextOf(next)}, http.StatusUnauthorized)
+		c.showLogin(w, r, loginData{Next: goOnTo(next)}, http.StatusUnauthorized)
 	}
 }
 
-// nextOf is a path of ours to go on with after a login, whatever somebody has put into a link.
-func nextOf(given string) string {
+// goOnTo is a path of ours to go on with after a login, whatever somebody has put into a link.
+func goOnTo(given string) string {
 	u, err := url.Parse(given)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" || strings.Contains(given, "\\") ||
 		!strings.HasPrefix(u.EscapedPath(), root) || strings.Contains(u.Path, "//") {
@@ -144,11 +144,11 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		c.follow(w, r, given, c.api.LogInByLink)
 		return
 	}
-	next := nextOf(r.URL.Query().Get("next"))
+	next := goOnTo(r.URL.Query().Get("next"))
 	status := http.StatusOK
 	switch _, p := c.who(r); {
 	case p == nil:
-		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // nextOf lets through paths of ours alone
+		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // goOnTo lets through paths of ours alone
 		return
 	case p.Status != http.StatusUnauthorized:
 		c.fail(w, c.request(w, r, api.Principal{}), p)
@@ -196,7 +196,7 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, c.request(w, r, api.Principal{}), api.NewProblem(api.SlugInvalid, "The form cannot be read."))
 		return
 	}
-	data := loginData{Next: nextOf(r.PostForm.Get("next"))}
+	data := loginData{Next: goOnTo(r.PostForm.Get("next"))}
 	s, p := c.api.LogIn(w, r, r.PostForm.Get("key"))
 	switch {
 	case p == nil:

@@ -140,7 +140,7 @@ func TestNext(t *testing.T) {
 		"/console/login?token=x":               "/console/",
 		"/console/%zz":                         "/console/",
 	} {
-		if got := nextOf(given); got != want {
+		if got := goOnTo(given); got != want {
 			t.Errorf("%q goes to %q, want %q", given, got, want)
 		}
 	}
@@ -191,6 +191,8 @@ func TestPortal(t *testing.T) {
 		if api.Permit(api.Principal{Role: api.RolePortal, MchID: "m1"}, p.needs) != nil {
 			r.want(403)
 			r.wantNone(`href="` + root + p.path + `"`)
+		} else {
+			r.want(w.get(p.path).status)
 		}
 		r.wantNone("m2", "order-2", other)
 	}

@@ -3,7 +3,6 @@ package console
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"paynotify/api"
 )
@@ -110,18 +109,14 @@ func checkState(r *request, state string) chip {
 	return chip{"bad", "✕", r.t("wrong")}
 }
 
-// switchReasonMax bounds why sending was stopped or started, in characters, as the API does.
-const switchReasonMax = 256
-
 // switchSending stops or starts all sending.
 func (c *Console) switchSending(r *request) (to string, err error) {
-	req := api.SendingRequest{Reason: r.PostForm.Get("reason")}
+	var req api.SendingRequest
 	if req.Paused, err = strconv.ParseBool(r.PostForm.Get("paused")); err != nil {
 		return "", api.NewProblem(api.SlugInvalid, "paused must be true, to stop sending, or false, to start it.")
 	}
-	if n := utf8.RuneCountInString(req.Reason); n > switchReasonMax {
-		return "", api.NewProblem(api.SlugInvalid,
-			"The reason has "+strconv.Itoa(n)+" characters; give at most "+strconv.Itoa(switchReasonMax)+".")
+	if req.Reason, err = reasonOf(r); err != nil {
+		return "", err
 	}
 	_, err = c.service.SetSending(r.Context(), req)
 	return "system", err
