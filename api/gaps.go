@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,6 +41,8 @@ const (
 	// gapsWorkers ask the store at once: few enough to leave it time for others, enough that the round trips to
 	// Redis do not add up.
 	gapsWorkers = 4
+	// gapsAnswerMax bounds all look-ups together, which take a second; each is bounded like any other.
+	gapsAnswerMax = 30 * time.Second
 	// gapFaultsMax bounds what is said of a list that is wrong throughout.
 	gapFaultsMax = 20
 )
@@ -96,7 +99,7 @@ func (s *Service) Gaps(ctx context.Context, mchID string, req GapsRequest) (Gaps
 	if _, p := s.merchant(ctx, mchID); p != nil {
 		return v, p
 	}
-	ctx, cancel := context.WithTimeout(ctx, surveyAnswerMax)
+	ctx, cancel := context.WithTimeout(ctx, gapsAnswerMax)
 	defer cancel()
 	orders := distinct(req.OutTradeNos)
 	found, err := inParallel(ctx, orders, func(ctx context.Context, order string) (gapsOf, error) {
@@ -138,7 +141,7 @@ func (s *Service) gapsOf(ctx context.Context, mchID, order string) (g gapsOf, er
 	spent := map[string]bool{} // by notify_type
 	q := store.Query{MchID: mchID, OutTradeNo: order, Limit: pageMax}
 	for looked := 0; looked < gapDepth; {
-		ns, next, err := s.Store.List(ctx, q)
+		ns, next, err := s.listPage(ctx, q)
 		if err != nil {
 			return g, err
 		}

@@ -136,7 +136,7 @@ func (s *Service) Statement(ctx context.Context, req StatementRequest, out io.Wr
 	w := newStatementWriter(out, req.Format)
 	totals := statementTotals{}
 	for {
-		ns, next, err := s.statementPage(ctx, q)
+		ns, next, err := s.listPage(ctx, q)
 		if err != nil {
 			return fromStore(err)
 		}
@@ -162,7 +162,8 @@ func (s *Service) Statement(ctx context.Context, req StatementRequest, out io.Wr
 	return nil
 }
 
-func (s *Service) statementPage(ctx context.Context, q store.Query) ([]store.Notification, string, error) {
+// listPage reads one page among many, in the time that a single answer may take.
+func (s *Service) listPage(ctx context.Context, q store.Query) ([]store.Notification, string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	return s.Store.List(ctx, q)
