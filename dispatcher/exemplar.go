@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// exemplarEvery is how often a bucket gets a new exemplar. A scrape sees only the last one of each bucket, and
-// making one costs seven times as much as counting.
+// exemplarEvery is how often a bucket gets a new exemplar. A scrape sees only the last one of each bucket,
+// and making one costs seven times as much as counting.
 const exemplarEvery = time.Second
 
 // exampled is a histogram series whose buckets each name a notification that fell into them lately: from a

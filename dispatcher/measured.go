@@ -164,7 +164,8 @@ type storeCollector struct{ store store.Store }
 
 var (
 	pendingDesc = prometheus.NewDesc(namespace+"_pending_notifications",
-		"Pending notifications of the whole store, by the number of the send that comes next.", []string{"next_send"}, nil)
+		"Pending notifications of the whole store, by the number of the send that comes next.",
+		[]string{"next_send"}, nil)
 	overdueDesc = prometheus.NewDesc(namespace+"_overdue_notifications",
 		"Notifications of the whole store that are due, not held and not in flight.", nil, nil)
 	oldestDesc = prometheus.NewDesc(namespace+"_oldest_overdue_seconds",

@@ -19,10 +19,10 @@ const (
 // verdictClasses are the values of the label verdict_class; see store.Verdict.Class.
 var verdictClasses = [...]string{"acked", "refused", "error"}
 
-// merchantSeries count attempts by merchant, of which the first few have series of their own: each costs
-// a scrape about 150 bytes for each class, and whoever stores the scrapes much more. A merchant has its series
-// from the start of the process or from its registration on, at zero: an alert on increase() never sees
-// a counter whose first sample is 3.
+// merchantSeries count attempts by merchant, of which the first few have series of their own: each merchant
+// costs a scrape 250 bytes, and whoever stores the scrapes much more. It has its series from the start of the
+// process or from its registration on, at zero: an alert on increase() never sees a counter whose first
+// sample is 3.
 type merchantSeries struct {
 	most    int // 0 = these metrics are off
 	total   *prometheus.CounterVec
@@ -41,8 +41,9 @@ func newMerchantSeries(f factory, most int) *merchantSeries {
 	m.dropped = f.counter("merchant_series_dropped_total",
 		"Attempts of merchants that found no series of their own and were counted under _other.")
 	if most > 0 {
-		m.total = f.counters("merchant_attempts_total", "Attempts of the first few merchants, by class of verdict; "+
-			"of all others together under _other. Only with metrics.merchants.", "merchant", "verdict_class")
+		m.total = f.counters("merchant_attempts_total",
+			"Attempts of the first few merchants, by class of verdict; of all others together under _other. "+
+				"Only with metrics.merchants.", "merchant", "verdict_class")
 		m.rest = m.series(otherMerchants)
 	}
 	return m

@@ -127,7 +127,8 @@ func (m *metrics) attemptSeries(f factory) {
 	m.lags = map[bool]*exampled{
 		false: newExampled(lag, lagBuckets, "first"), true: newExampled(lag, lagBuckets, "retry"),
 	}
-	toAck := f.histograms("time_to_ack_seconds", "How long it took from accept to acknowledgement.", ackBuckets, "profile")
+	toAck := f.histograms("time_to_ack_seconds", "How long it took from accept to acknowledgement.",
+		ackBuckets, "profile")
 	sends := f.histograms("sends_per_ack", "Charged sends that an acknowledgement took.", sendBuckets, "profile")
 	finals := f.counters("notifications_total", "Notifications that reached a final state.", "profile", "state")
 

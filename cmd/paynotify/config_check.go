@@ -27,7 +27,7 @@ const (
 	keyCharsAdvised    = 16             // of an admin key; shorter ones can be guessed
 	retentionAdvised   = 49 * time.Hour // idempotency keys live as long as their record
 	secretFileBytesMax = 64 << 10
-	merchantSeriesMax  = 10_000 // each costs a scrape half a kilobyte; so many make one of 3 MB
+	merchantSeriesMax  = 10_000 // each costs a scrape 250 bytes; so many make one of 2.5 MB
 )
 
 // check looks at every value and at what does not fit together. Paths of key files are replaced by what

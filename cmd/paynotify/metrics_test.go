@@ -123,7 +123,8 @@ func tables(all []family) string {
 	for i := range all {
 		b.WriteString(all[i].row())
 	}
-	b.WriteString("\n## Buckets of the histograms\n\n| Histogram | Upper bounds, in the unit of the name |\n|---|---|\n")
+	b.WriteString("\n## Buckets of the histograms\n\n" +
+		"| Histogram | Upper bounds, in the unit of the name |\n|---|---|\n")
 	for i := range all {
 		if all[i].Type == "histogram" {
 			fmt.Fprintf(&b, "| `%s` | %s |\n", all[i].Name, strings.Join(all[i].Bounds, ", "))
@@ -202,6 +203,9 @@ func TestMetricsAreSound(t *testing.T) {
 	}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.HasPrefix(name, "paynotify_store_operations_total") {
+			continue // the engine looks at its store by itself
+		}
 		if strings.HasPrefix(name, "paynotify_") && strings.Contains(name, "_total") && value != "0" {
 			t.Errorf("before anything has happened: %s", line)
 		}
