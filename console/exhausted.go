@@ -183,14 +183,16 @@ func (c *Console) plan(r *request, d *exhaustedData) error {
 	p := planData{
 		Shown: true, Matched: plan.Matched, Skipped: countText(plan.SkippedSpent, plan.SkippedSpentMore),
 		Estimated: plan.AmountsEstimated, MchID: f.MchID, State: state, From: instantText(f.CreatedFrom),
-		To: instantText(f.CreatedTo), Rate: d.Form.Rate, Reason: d.Form.Reason, StateChip: stateChip(store.State(state)),
+		To: instantText(f.CreatedTo), Rate: d.Form.Rate, Reason: d.Form.Reason,
+		StateChip: stateChip(store.State(state)),
 	}
 	if req.RatePerSecond > 0 {
 		p.Wait = r.span(seconds(float64(plan.Matched) / req.RatePerSecond))
 	}
 	for _, mchID := range mostCounted(plan.Merchants) {
 		p.Merchants = append(p.Merchants, counted{
-			MchID: mchID, Count: strconv.Itoa(plan.Merchants[mchID]), Href: root + "merchants/" + url.PathEscape(mchID),
+			MchID: mchID, Count: strconv.Itoa(plan.Merchants[mchID]),
+			Href: root + "merchants/" + url.PathEscape(mchID),
 		})
 	}
 	p.More = len(plan.Merchants) - len(p.Merchants)

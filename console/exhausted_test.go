@@ -32,7 +32,8 @@ func TestExhausted(t *testing.T) {
 	w.call("POST", "/v1/merchants/m1/pause", `{"reason":"test"}`)
 	w.get("exhausted").want(200, "merchant_paused", "held=merchant_paused")
 	w.get("exhausted?plan=1&mch_id=m1&rate_per_second=0.1").want(200,
-		"2 notifications would be sent again", "at least 20 s", ">m1</a> (2)", "total_amount", "3.00", "Start replay")
+		"2 notifications would be sent again", "at least 20 s", ">m1</a> (2)",
+		"total_amount", "3.00", "Start replay")
 	w.get("exhausted?plan=1&mch_id=none").want(404)
 	w.get("exhausted?plan=1&rate_per_second=fast").want(422, "rate_per_second")
 	w.get("exhausted?plan=1&notify_state=spent").want(422)

@@ -54,8 +54,7 @@ func timelineOf(r *request, n *api.NotificationView) timeline {
 	if err == nil && n.NotifyState == store.Pending && n.NextNotifyTime != nil {
 		at := n.NextNotifyTime.Time
 		for send := n.NotifyCount + 1; send <= schedule.Sends(); send++ {
-			name := r.t("Send %d of %d", send, schedule.Sends())
-			s := stop{Tone: "idle", Icon: "○", Name: name, Text: r.t("planned")}
+			s := stop{Tone: "idle", Icon: "○", Name: r.t("Send %d", send), Text: r.t("planned")}
 			if send == n.NotifyCount+1 {
 				s.Tone, s.Text = "next", r.t("next")
 			}
@@ -73,6 +72,9 @@ func madeStop(r *request, n *api.NotificationView, a *api.AttemptView) stop {
 	s := stop{
 		Tone: judged.Tone, Icon: judged.Icon, Name: placeOf(r, n, a), Text: string(a.Reason),
 		Href: attemptAnchor(a.N),
+	}
+	if a.Send != nil {
+		s.Name = r.t("Send %d", *a.Send)
 	}
 	if late := a.StartedAt.Sub(a.ScheduledAt.Time); late >= lateWorthSaying {
 		s.Late = r.t("%s late", r.span(late))

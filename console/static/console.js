@@ -50,6 +50,29 @@ function countDown() {
   }
 }
 
+// Times are UTC as they come, and local for those who want them so.
+function zone() {
+  const local = kept.get("zone") === "local";
+  const two = (n) => String(n).padStart(2, "0");
+  for (const e of document.querySelectorAll("time[datetime]")) {
+    const t = new Date(e.dateTime);
+    if (isNaN(t)) continue;
+    e.textContent = local
+      ? `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())} ${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`
+      : t.toISOString().slice(0, 19).replace("T", " ");
+  }
+  for (const b of document.querySelectorAll("[data-switch=zone]")) {
+    const minutes = -new Date().getTimezoneOffset();
+    b.textContent = !local ? "UTC" : (minutes < 0 ? "-" : "+") + two(Math.floor(Math.abs(minutes) / 60)) + ":" + two(Math.abs(minutes) % 60);
+  }
+}
+function zoneSwitch(button) {
+  button.addEventListener("click", () => {
+    kept.set("zone", kept.get("zone") ? "" : "local");
+    zone();
+  });
+}
+
 // Copy buttons for what people paste elsewhere.
 function copyButtons() {
   for (const pre of document.querySelectorAll("pre[data-copy]")) {
@@ -169,10 +192,12 @@ function refresh() {
   copyButtons();
   draw(false);
   countDown();
+  zone();
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-switch=theme]").forEach(themeSwitch);
+  document.querySelectorAll("[data-switch=zone]").forEach(zoneSwitch);
   document.querySelectorAll("[data-switch=pause]").forEach(pauseSwitch);
   document.querySelectorAll("form[data-confirm]").forEach((f) => f.addEventListener("submit", (event) => {
     if (!confirm(f.dataset.confirm)) event.preventDefault();
