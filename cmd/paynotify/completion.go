@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,8 @@ func newCompletionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a completion script for your shell",
-		Long: `Print the script that teaches a shell to complete commands, flags, merchants and schedules.
+		Long: `Print the script that teaches a shell to complete commands, flags and what they take. Merchants,
+notifications and keys are asked of the server that PAYNOTIFY_SERVER names.
 
   bash:        source <(paynotify completion bash)
   zsh:         paynotify completion zsh > "${fpath[1]}/_paynotify"
@@ -61,31 +63,38 @@ const completionWait = 300 * time.Millisecond
 
 // completeMerchants asks the server for merchants. Without one there is nothing to offer, and no error: the
 // line belongs to the person who is typing.
-func completeMerchants(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func completeMerchants(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return merchantIDs(cmd), cobra.ShellCompDirectiveNoFileComp
+	return merchantIDs(cmd, begun), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeMchFlag is completeMerchants for --mch.
-func completeMchFlag(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return merchantIDs(cmd), cobra.ShellCompDirectiveNoFileComp
+func completeMchFlag(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return merchantIDs(cmd, begun), cobra.ShellCompDirectiveNoFileComp
 }
 
-func merchantIDs(cmd *cobra.Command) (ids []string) {
+// merchantIDs are merchants whose mch_id begins so, as many as are worth offering and come in time.
+func merchantIDs(cmd *cobra.Command, begun string) (ids []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), completionWait)
 	defer cancel()
 	c, err := newClient(cmd)
 	if err != nil {
 		return nil
 	}
-	page, err := c.merchants(ctx, "", completionMax)
-	if err != nil {
-		return nil
-	}
-	for _, m := range page.Merchants {
-		ids = append(ids, m.MchID)
+	for cursor, more := "", true; more && len(ids) < completionMax; {
+		page, err := c.merchants(ctx, cursor, pageMax)
+		if err != nil {
+			break
+		}
+		for _, m := range page.Merchants {
+			if strings.HasPrefix(m.MchID, begun) && len(ids) < completionMax {
+				ids = append(ids, m.MchID)
+			}
+		}
+		cursor = deref(page.NextCursor)
+		more = cursor != ""
 	}
 	return ids
 }
@@ -114,6 +123,30 @@ func completeNotifications(cmd *cobra.Command, args []string, _ string) ([]strin
 		if json.Unmarshal(raw, &n) == nil {
 			about := n.MchID + " " + printable(n.OutTradeNo) + " " + string(n.NotifyState)
 			words = append(words, cobra.CompletionWithDesc(n.NotifyID, about))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeKeys offers the API keys that can be revoked, by their ids.
+func completeKeys(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completionWait)
+	defer cancel()
+	c, err := newClient(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var list api.AccessKeyList
+	if _, err := c.do(ctx, get("v1", "keys"), &list); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for i := range list.Keys {
+		if k := &list.Keys[i]; k.State == "live" {
+			words = append(words, cobra.CompletionWithDesc(k.ID, string(k.Role)+" "+printable(k.Name)))
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -33,17 +34,19 @@ func checkShowFlags(cmd *cobra.Command, curl, evidence bool, attempt int) error 
 }
 
 // evidence asks for everything about a notification, or with an attempt other than 0 for that one alone.
-func (c *client) evidence(cmd *cobra.Command, notifyID string, attempt int, out any) (json.RawMessage, error) {
+func (c *client) evidence(
+	ctx context.Context, notifyID string, attempt int, out any,
+) (json.RawMessage, error) {
 	r := get("v1", "notifications", notifyID, "evidence")
 	if attempt > 0 {
 		r.query = url.Values{"attempt": {strconv.Itoa(attempt)}}
 	}
-	return c.do(cmd.Context(), r, out)
+	return c.do(ctx, r, out)
 }
 
 // showEvidence prints the evidence as the server wrote it: for people with a member a line, else on one.
 func showEvidence(cmd *cobra.Command, c *client, notifyID string, attempt int) error {
-	raw, err := c.evidence(cmd, notifyID, attempt, nil)
+	raw, err := c.evidence(cmd.Context(), notifyID, attempt, nil)
 	if err != nil {
 		return err
 	}
@@ -62,7 +65,7 @@ func showEvidence(cmd *cobra.Command, c *client, notifyID string, attempt int) e
 // showCurl prints the request of an attempt, 0 for the last, nothing else on stdout: a shell may read it.
 func showCurl(cmd *cobra.Command, c *client, notifyID string, attempt int) error {
 	var v api.EvidenceView
-	if _, err := c.evidence(cmd, notifyID, attempt, &v); err != nil {
+	if _, err := c.evidence(cmd.Context(), notifyID, attempt, &v); err != nil {
 		return err
 	}
 	if len(v.Attempts) == 0 {

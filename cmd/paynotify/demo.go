@@ -37,8 +37,9 @@ const (
 
 // demoOptions are the flags of demo.
 type demoOptions struct {
-	length time.Duration // 0 = until Ctrl-C
-	speed  float64
+	length  time.Duration // 0 = until Ctrl-C
+	speed   float64
+	records io.Writer // takes a JSON line an attempt and one at the end; nil = nobody wants them
 }
 
 func newDemoCommand() *cobra.Command {
@@ -56,7 +57,11 @@ timeouts are divided too, down to 200ms. Nothing is left behind. Ctrl-C ends it 
 			if err := o.settle(given("for"), given("speed")); err != nil {
 				return err
 			}
-			return demo(cmd.Context(), cmd.OutOrStdout(), o)
+			people := cmd.OutOrStdout()
+			if wantsJSON(cmd) {
+				o.records, people = people, cmd.ErrOrStderr()
+			}
+			return demo(cmd.Context(), people, o)
 		},
 	}
 	c.Flags().DurationVar(&o.length, "for", 0, "end after this long, such as 20s; without it at Ctrl-C")
@@ -225,6 +230,7 @@ func (s *show) payAll(ctx context.Context) error {
 func (s *show) tail(ctx context.Context, cursor string) error {
 	rest := time.NewTicker(tailEvery)
 	defer rest.Stop()
+	recorded := cursor
 	for {
 		var settled []store.Settled
 		var err error
@@ -235,12 +241,27 @@ func (s *show) tail(ctx context.Context, cursor string) error {
 		for _, a := range settled {
 			s.line.attempt(a)
 		}
+		if s.options.records != nil {
+			recorded, err = s.record(ctx, recorded)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-rest.C:
 		}
 	}
+}
+
+// record writes the attempts after a cursor as the API and tail show them, and returns the next one.
+func (s *show) record(ctx context.Context, cursor string) (string, error) {
+	page, err := s.engine.api.Service.FollowAttempts(ctx, cursor, tailMax, 0, nil)
+	if err != nil {
+		return cursor, err
+	}
+	return page.NextCursor, printEach(s.options.records, page.Attempts)
 }
 
 // header says what will be seen.

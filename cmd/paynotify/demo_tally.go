@@ -41,8 +41,13 @@ func (s *show) summary(ctx context.Context) error {
 	if all.lost > 0 {
 		line = paint.red(line)
 	}
-	_, err = fmt.Fprintln(s.out, line)
-	return err
+	if _, err = fmt.Fprintln(s.out, line); err != nil || s.options.records == nil {
+		return err
+	}
+	return printEach(s.options.records, []map[string]int{{
+		"accepted": all.accepted, "spent": all.spent, "exhausted": all.exhausted, "pending": all.pending,
+		"lost": all.lost,
+	}})
 }
 
 func num(n int) string {

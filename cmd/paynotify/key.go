@@ -168,7 +168,7 @@ func keyRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke ID",
 		Short: "End an API key for good",
-		Args:  needs("ID"),
+		Args:  needs("ID"), ValidArgsFunction: completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args[0]) > keyIDMax {
 				p := usagef("%q is not the id of a key", args[0][:keyIDMax]+"…")

@@ -93,6 +93,7 @@ Start with "paynotify demo", then "paynotify serve --dev".`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	asGroup(root)
+	root.SetHelpCommand(newHelpCommand())
 	root.PersistentFlags().String("server", envOr("PAYNOTIFY_SERVER", defaultServer),
 		"base URL of the server, for the commands that talk to one; or PAYNOTIFY_SERVER")
 	root.PersistentFlags().String("token", "",
@@ -143,12 +144,7 @@ func asGroup(c *cobra.Command) {
 	c.DisableFlagParsing = true
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		var names []string
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
-				names = append(names, sub.Name())
-			}
-		}
+		names := commandNames(cmd)
 		word, flag, help := firstWords(cmd, args)
 		see := fmt.Sprintf("see %q", cmd.CommandPath()+" --help")
 		switch {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"paynotify/api"
+	"paynotify/retry"
 )
 
 // sendOptions are the flags of send.
@@ -50,6 +51,7 @@ JSON, as POST /v1/notifications does.`,
 	if err := c.RegisterFlagCompletionFunc("mch", completeMchFlag); err != nil {
 		panic(err) // --mch stands above
 	}
+	completeFlag(c, "schedule", retry.Names())
 	return c
 }
 

@@ -30,7 +30,8 @@ With --curl, print the exact request of the last attempt, or of --attempt N, as 
 with curl. Running it sends the notification to the merchant again, byte for byte, and leaves no trace here.
 
 With --evidence, print everything as one JSON document for whoever doubts it: of all attempts, or of
---attempt N, the request byte for byte with its signature and the string that was signed, the reply, the times.`,
+--attempt N, the request byte for byte with its signature and the string that was signed, the reply, the
+times.`,
 		Example: `  paynotify show NOTIFY_ID
   paynotify show NOTIFY_ID --curl | sh
   paynotify show NOTIFY_ID --evidence > evidence.json`,

@@ -36,8 +36,8 @@ var corpusRules = map[string][]string{
 	"adyen":             {"--ack-match", "exact", "--ack-text", "[accepted]"},
 }
 
-// nearMisses are the replies of the corpus that are refused for a cause that it names, and one for each reason
-// that it has no case of.
+// nearMisses are the replies of the corpus that are refused for a cause that it names, and one for each
+// reason that it has no case of.
 func nearMisses(t *testing.T) (cases []corpusCase) {
 	t.Helper()
 	raw, err := os.ReadFile("../../profile/testdata/ack_corpus.json")
@@ -82,11 +82,11 @@ func TestShowExplainsNearMisses(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", cases[n].ContentType)
 		w.WriteHeader(cases[n].Status)
-		w.Write(cases[n].Body) //nolint:errcheck // a status that carries no body says so
+		w.Write(cases[n].Body)
 	}))
 	defer merchant.Close()
 	e := testEngine(t, testConfig(t))
-	defer e.Shutdown() //nolint:errcheck // another test's
+	defer e.Shutdown()
 	for dialect, rule := range corpusRules {
 		must(t, e, append([]string{
 			"merchant", "add", dialect, "--profile", "form", "--schedule", "1h", "--notify-url", merchant.URL,

@@ -12,8 +12,8 @@ import (
 	"paynotify/store"
 )
 
-// timeline sets every send that was made beside the instant that it was planned for, and behind them the sends
-// that the schedule still has, when nothing is late.
+// timeline sets every send that was made beside the instant that it was planned for, and behind them the
+// sends that the schedule still has, when nothing is late.
 func (s shower) timeline(w io.Writer, n *api.NotificationView, now time.Time) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "SEND\tPLANNED\tAT\tLATE\tTOOK\tRESULT")

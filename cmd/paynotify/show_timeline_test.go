@@ -16,12 +16,14 @@ import (
 // zone is the end of a stamp, which differs from machine to machine.
 var zone = regexp.MustCompile(` [+-]\d\d:\d\d\b`)
 
-func TestTimeline(t *testing.T) {
-	began := time.Date(2026, 11, 21, 8, 0, 0, 0, time.Local)
-	at := func(d time.Duration) api.Time { return api.Time{Time: began.Add(d)} }
+var timelineBegan = time.Date(2026, 11, 21, 8, 0, 0, 0, time.Local)
+
+// halfway is a notification with three attempts made and two sends to come.
+func halfway() api.NotificationView {
+	at := func(d time.Duration) api.Time { return api.Time{Time: timelineBegan.Add(d)} }
 	one, two, ok := 1, 2, 200
 	next := at(7 * time.Minute)
-	n := api.NotificationView{
+	return api.NotificationView{
 		NotificationSummary: api.NotificationSummary{
 			Schedule: "1m,5m,1h", NotifyState: store.Pending, NotifyCount: 2, NotifyCountLimit: 4,
 			CreatedAt: at(0), NextNotifyTime: &next,
@@ -41,6 +43,9 @@ func TestTimeline(t *testing.T) {
 			},
 		},
 	}
+}
+
+func TestTimeline(t *testing.T) {
 	held := store.HeldMerchantPaused
 	const made = `
 SEND      PLANNED  AT                   LATE   TOOK   RESULT
@@ -73,7 +78,8 @@ send 4/4  1h7m     –                                  held
 `,
 		},
 		{
-			"in flight", func(n *api.NotificationView) { n.InFlight, n.NotifyCount = true, 3 }, 3 * time.Minute, made +
+			"in flight",
+			func(n *api.NotificationView) { n.InFlight, n.NotifyCount = true, 3 }, 3 * time.Minute, made +
 				`send 4/4  7m       2026-11-21 08:07:00                being sent now
 `,
 		},
@@ -84,10 +90,10 @@ send 4/4  1h7m     –                                  held
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n := n
+			n := halfway()
 			tt.change(&n)
 			var b bytes.Buffer
-			if err := (shower{}).timeline(&b, &n, began.Add(tt.now)); err != nil {
+			if err := (shower{}).timeline(&b, &n, timelineBegan.Add(tt.now)); err != nil {
 				t.Fatal(err)
 			}
 			// A zone takes six columns and a blank; without them the header is as much too wide.
