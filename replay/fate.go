@@ -14,7 +14,10 @@ const (
 	atOnce = 16 // calls to the store: they share its commits
 	// lookMax is how many of a lane are looked at in a step. A lane sends in the order in which it was asked, so
 	// that those behind have to wait when these do.
-	lookMax = 64
+	lookMax = 32
+	// looksMax is how many are looked at in a step over all lanes: a window that waits must not keep the store
+	// busy. The next step looks at the next ones.
+	looksMax = 250
 	// freshFor is how long what a record said is believed before a send is asked for.
 	freshFor = time.Second
 	// leaseLeft is what must be left of a lease to ask for sends.
@@ -180,8 +183,9 @@ func (w *worker) apply(which []int, fates []fate) (moved bool) {
 // look finds out what became of those that were asked for. It reports whether something did.
 func (w *worker) look(ctx context.Context) (moved bool, err error) {
 	var which []int
-	looks := map[string]int{}
-	for i := range w.job.Window {
+	looks, n := map[string]int{}, len(w.job.Window)
+	for k := 0; k < n && len(which) < looksMax; k++ {
+		i := (w.turn + k) % n
 		o := &w.job.Window[i]
 		if !o.Asked {
 			continue
@@ -196,6 +200,10 @@ func (w *worker) look(ctx context.Context) (moved bool, err error) {
 			}
 		}
 		which = append(which, i)
+	}
+	w.turn = 0
+	if len(which) == looksMax {
+		w.turn = which[looksMax-1] + 1
 	}
 	fates, err := w.learn(ctx, which)
 	return w.apply(which, fates), err

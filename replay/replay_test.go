@@ -8,14 +8,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+
 	"paynotify/store"
+	"paynotify/store/redisstore"
 )
 
 func TestReplay(t *testing.T) {
 	inVirtualTime(t, func(w *world) {
 		w.merchant("m1", 16)
 		w.merchant("m2", 16)
-		first, second := w.make("m1", 700, store.Exhausted), w.make("m2", 600, store.Exhausted)
+		first, second := w.make("m1", 300, store.Exhausted), w.make("m2", 400, store.Exhausted)
 		spent := w.make("m1", 3, store.Spent)
 		defer w.start("a", true).end()
 		w.answers = func(c *store.Claim) store.Outcome {
@@ -25,7 +28,7 @@ func TestReplay(t *testing.T) {
 			return outcome(c, store.Acked, store.Spent)
 		}
 		j := w.untilDone(w.begin().ID)
-		w.wantCounts(&j, 1300, 1300, 700, 0, 0)
+		w.wantCounts(&j, 700, 700, 300, 0, 0)
 		w.wantReplays(append(first, second...), 1)
 		w.wantReplays(spent, 0)
 		if len(j.Window) > 0 || !j.Listed || j.EndedAt.IsZero() {
@@ -177,10 +180,10 @@ func TestReplayCanceled(t *testing.T) {
 			w.Fatalf("%+v, %v", j, err)
 		}
 		time.Sleep(2 * readEvery)
-		asked := len(w.asked)
+		asked := len(w.asks())
 		j = w.until(id, "at rest", func(j *Job) bool { return len(j.Window) == 0 && w.retired(id) })
-		if j.Phase != Canceled || len(w.asked) != asked || asked >= len(ids) {
-			w.Errorf("%s; %d were asked for, then %d of %d", j.Phase, asked, len(w.asked), len(ids))
+		if j.Phase != Canceled || len(w.asks()) != asked || asked >= len(ids) {
+			w.Errorf("%s; %d were asked for, then %d of %d", j.Phase, asked, len(w.asks()), len(ids))
 		}
 		w.wantCounts(&j, asked, asked, asked, 0, 0)
 		again, err := Cancel(w.Context(), w.store, id, w.store.Now())
@@ -212,9 +215,10 @@ func TestReplayRate(t *testing.T) {
 			w.untilDone(w.begin(func(j *Job) { j.RatePerSecond = perSecond }).ID)
 			w.wantReplays(ids, 1)
 			burst := max(1, int(perSecond/4))
-			for i, from := range w.asked {
-				for k := i; k < len(w.asked); k++ {
-					span := w.asked[k].Sub(from).Seconds()
+			asks := w.asks()
+			for i, from := range asks {
+				for k := i; k < len(asks); k++ {
+					span := asks[k].Sub(from).Seconds()
 					if most := float64(burst) + perSecond*span + 1e-6; float64(k-i+1) > most {
 						w.Fatalf("%v/s: %d within %v s", perSecond, k-i+1, span)
 					}
@@ -280,8 +284,8 @@ func TestReplayWaitsForSending(t *testing.T) {
 		defer w.start("a", true).end()
 		id := w.begin().ID
 		time.Sleep(time.Minute)
-		if len(w.asked) > 0 || w.job(id).Phase != Running {
-			w.Errorf("%d were asked for", len(w.asked))
+		if n := len(w.asks()); n > 0 || w.job(id).Phase != Running {
+			w.Errorf("%d were asked for", n)
 		}
 		if err := w.store.SetSending(w.Context(), store.Sending{}); err != nil {
 			w.Fatal(err)
@@ -315,31 +319,31 @@ func TestReplayLeavesRoom(t *testing.T) {
 		w.merchant("m2", 1000)
 		w.asleep["m1"] = true
 		for range 5 {
-			w.make("m2", 200, store.Exhausted)
+			w.make("m2", 100, store.Exhausted)
 			w.asleep["m1"] = false
 			w.make("m1", 40, store.Exhausted)
 			w.asleep["m1"] = true
 		}
 		defer w.start("a", true).end()
 		id := w.begin().ID
-		j := w.until(id, "done with m2", func(j *Job) bool { return j.Sent == 1000 })
+		j := w.until(id, "done with m2", func(j *Job) bool { return j.Sent == 500 })
 		time.Sleep(time.Second)
 		if got := owed(w, "m1"); got != 4 {
 			w.Errorf("%d sends are owed to a merchant that takes 4 at once", got)
 		}
 		w.asleep["m1"] = false
 		j = w.untilDone(id)
-		w.wantCounts(&j, 1200, 1200, 1200, 0, 0)
+		w.wantCounts(&j, 700, 700, 700, 0, 0)
 	})
 	inVirtualTime(t, func(w *world) {
 		w.merchant("m1", 1000)
 		w.merchant("m2", 1000)
-		w.make("m1", 900, store.Exhausted)
-		w.make("m2", 900, store.Exhausted)
+		w.make("m1", 600, store.Exhausted)
+		w.make("m2", 600, store.Exhausted)
 		w.asleep["m1"], w.asleep["m2"] = true, true
 		defer w.start("a", true).end()
 		id := w.begin().ID
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Second)
 		text, err := w.store.Mark(w.Context(), jobPrefix+id)
 		if got := owed(w, "m1") + owed(w, "m2"); err != nil || got < WindowMax-roomMin || got > WindowMax {
 			w.Errorf("%d sends are owed, %v", got, err)
@@ -349,7 +353,7 @@ func TestReplayLeavesRoom(t *testing.T) {
 		}
 		clear(w.asleep)
 		j := w.untilDone(id)
-		w.wantCounts(&j, 1800, 1800, 1800, 0, 0)
+		w.wantCounts(&j, 1200, 1200, 1200, 0, 0)
 	})
 }
 
@@ -362,8 +366,8 @@ func TestReplaySkips(t *testing.T) {
 		defer w.start("a", true).end()
 		id := w.begin(func(j *Job) { j.State = store.Pending }).ID
 		time.Sleep(2 * lookEvery)
-		if len(w.asked) != 4 {
-			w.Fatalf("%d are asked for", len(w.asked))
+		if n := len(w.asks()); n != 4 {
+			w.Fatalf("%d are asked for", n)
 		}
 		// The list begins with the newest: four are owed, the oldest wait.
 		for _, i := range []int{0, 1, 39} {
@@ -386,7 +390,7 @@ func TestReplaySkips(t *testing.T) {
 // TestReplayAfterMigration: the cursor is one of another store.
 func TestReplayAfterMigration(t *testing.T) {
 	inVirtualTime(t, func(w *world) {
-		w.merchant("m1", 4)
+		w.merchant("m1", 50)
 		ids := w.make("m1", 1200, store.Exhausted)
 		n := w.start("a", true)
 		id := w.begin().ID
@@ -406,6 +410,37 @@ func TestReplayAfterMigration(t *testing.T) {
 		w.wantCounts(&j, 1200, 1200, 1200, 0, 0)
 		w.wantReplays(ids, 1)
 	})
+}
+
+// TestReplayOnRedis kills the process at some of its steps, on the store of many processes.
+func TestReplayOnRedis(t *testing.T) {
+	s, err := redisstore.Open(t.Context(), redisstore.Options{
+		URL: "redis://" + miniredis.RunT(t).Addr(), Shards: 2, AllowVolatile: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	<-s.Ready()
+	for at := 1; at <= 19; at += 6 {
+		w := newWorld(t, s)
+		first, second := fmt.Sprintf("m%d", at), fmt.Sprintf("n%d", at)
+		w.merchant(first, 4)
+		w.merchant(second, 50)
+		ids := append(w.make(first, 10, store.Exhausted), w.make(second, 40, store.Exhausted)...)
+		a := w.start("a", true, func(n *node) { n.dieAt, n.before = at, at%4 == 1 })
+		id := w.begin().ID
+		for deadline := time.Now().Add(10 * time.Second); !a.gone() && time.Now().Before(deadline); {
+			w.pump()
+			time.Sleep(10 * time.Millisecond)
+		}
+		a.kill()
+		b := w.start("b", true)
+		j := w.untilDone(id)
+		b.end()
+		w.wantReplays(ids, 1)
+		w.wantCounts(&j, 50, 50, 50, 0, 0)
+	}
 }
 
 // TestReplaysKept: the last ones are remembered, and what goes on is not forgotten.

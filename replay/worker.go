@@ -19,7 +19,7 @@ const (
 	readEvery = 500 * time.Millisecond // between looks whether somebody has canceled it
 
 	pauseMin   = 10 * time.Millisecond  // between steps while something happens
-	pauseMax   = 250 * time.Millisecond // and while nothing does
+	pauseMax   = 500 * time.Millisecond // and while nothing does
 	pauseSend  = time.Second            // while all sending is stopped
 	pauseError = 2 * time.Second        // at most, between tries while the store does not answer
 
@@ -40,8 +40,9 @@ type worker struct {
 	saved  time.Time
 	read   time.Time
 	pause  time.Duration
-	tokens *rate.Limiter // nil = no rate
-	lanes  map[string]lane
+	tokens *rate.Limiter   // nil = no rate
+	lanes  map[string]lane // of this step
+	turn   int             // where the next look into the window begins
 }
 
 // run works until the replay has ended or ctx does.

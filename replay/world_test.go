@@ -311,6 +311,13 @@ func (m mortal) Mark(ctx context.Context, name string) (string, error) {
 	return m.Store.Mark(ctx, name)
 }
 
+// asks are the instants at which sends were asked for, in order.
+func (w *world) asks() []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.SortedFunc(slices.Values(w.asked), time.Time.Compare)
+}
+
 // replays is how often a notification was sent by a replay.
 func (w *world) replays(id string) (n int) {
 	w.Helper()
