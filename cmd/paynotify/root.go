@@ -108,7 +108,7 @@ Start with "paynotify demo", then "paynotify serve --dev".`,
 	addAll(root, groupRun, newServeCommand(), newDemoCommand(), newListenCommand(), newCertifyCommand(),
 		newVerifyCommand(), newBenchCommand())
 	addAll(root, groupUse, newMerchantCommand(), newSendCommand(), newShowCommand(), newListCommand(),
-		newTailCommand(), newResendCommand(), newSendingCommand())
+		newTailCommand(), newResendCommand(), newReplayCommand(), newSendingCommand())
 	addAll(root, groupCare, newHealthCommand(), newDoctorCommand(), newBackupCommand(), newFsckCommand(),
 		newMigrateCommand(),
 		newKeyCommand(), newAuditCommand(), newScheduleCommand(), newVersionCommand(), newCompletionCommand())
