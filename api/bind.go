@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // How a request becomes a route's input. huma.Register does the same, but is compiled once for each type of
-// input, at 23 KB, which is half a megabyte of the binary; huma documents and checks, and this reads.
+// input, at 23 KB, which is half a megabyte of the binary; huma documents, and this reads.
 
 // parameter is one that a route takes.
 type parameter struct {
@@ -63,7 +64,7 @@ func (a *API) parametersOf(op *huma.Operation, input reflect.Type) (params []par
 // serveDeclared answers a request of a declared route.
 func (a *API) serveDeclared(d *declared, w http.ResponseWriter, r *http.Request) {
 	in := reflect.New(d.input)
-	err := a.read(d, in.Elem(), w, r)
+	err := d.read(in.Elem(), w, r)
 	var v any
 	if err == nil {
 		v, err = d.call(r.Context(), in.Interface())
@@ -83,8 +84,8 @@ func (a *API) serveDeclared(d *declared, w http.ResponseWriter, r *http.Request)
 }
 
 // read fills an input with what a request has.
-func (a *API) read(d *declared, in reflect.Value, w http.ResponseWriter, r *http.Request) error {
-	faults := d.readParameters(a.doc.Components.Schemas, in, r)
+func (d *declared) read(in reflect.Value, w http.ResponseWriter, r *http.Request) error {
+	faults := d.readParameters(in, r)
 	if len(faults) > 0 {
 		return invalid(faults)
 	}
@@ -95,9 +96,7 @@ func (a *API) read(d *declared, in reflect.Value, w http.ResponseWriter, r *http
 }
 
 // readParameters reads what stands in path and query. guard has seen that nothing is there twice.
-func (d *declared) readParameters(
-	schemas huma.Registry, in reflect.Value, r *http.Request,
-) (faults []profile.Fault) {
+func (d *declared) readParameters(in reflect.Value, r *http.Request) (faults []profile.Fault) {
 	var query url.Values
 	if r.URL.RawQuery != "" {
 		query = r.URL.Query()
@@ -118,7 +117,7 @@ func (d *declared) readParameters(
 		if text == "" {
 			continue
 		}
-		if what := p.set(schemas, in.Field(p.field), text); what != "" {
+		if what := p.set(in.Field(p.field), text); what != "" {
 			faults = append(faults, profile.Fault{
 				Location: p.doc.In + "." + p.doc.Name, Message: what, Cure: parameterCure(p.doc.Schema),
 			})
@@ -139,7 +138,7 @@ func (d *declared) queryNames() (names []string) {
 }
 
 // set sets a field from a text, and says what is wrong with it; empty when nothing is.
-func (p *parameter) set(schemas huma.Registry, field reflect.Value, text string) (what string) {
+func (p *parameter) set(field reflect.Value, text string) (what string) {
 	var value any = text
 	switch field.Interface().(type) {
 	case time.Time:
@@ -159,11 +158,27 @@ func (p *parameter) set(schemas huma.Registry, field reflect.Value, text string)
 	default:
 		field.SetString(text)
 	}
-	found := &huma.ValidateResult{}
-	huma.Validate(schemas, p.doc.Schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, value, found)
-	var detail *huma.ErrorDetail
-	if len(found.Errors) > 0 && errors.As(found.Errors[0], &detail) {
-		return detail.Message
+	return outOfRange(p.doc.Schema, value)
+}
+
+// outOfRange says what a parameter's schema does not allow about a value; empty when it allows it. Of a schema
+// it knows what tags of parameters here say.
+func outOfRange(s *huma.Schema, value any) string {
+	n, isNumber := value.(int64)
+	text, isText := value.(string)
+	switch {
+	case len(s.Enum) > 0 && !slices.Contains(s.Enum, value):
+		names := make([]string, len(s.Enum))
+		for i, v := range s.Enum {
+			names[i] = fmt.Sprint(v)
+		}
+		return `expected value to be one of "` + strings.Join(names, ", ") + `"`
+	case isNumber && s.Minimum != nil && float64(n) < *s.Minimum:
+		return fmt.Sprintf("expected number >= %v", *s.Minimum)
+	case isNumber && s.Maximum != nil && float64(n) > *s.Maximum:
+		return fmt.Sprintf("expected number <= %v", *s.Maximum)
+	case isText && s.MaxLength != nil && utf8.RuneCountInString(text) > *s.MaxLength:
+		return fmt.Sprintf("expected length <= %d", *s.MaxLength)
 	}
 	return ""
 }

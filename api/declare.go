@@ -16,8 +16,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// How routes are declared: with the types that they take and answer, of which huma makes the OpenAPI document
-// and checks what parameters are. What it would do beyond that, bind.go does, see there.
+// How routes are declared: with the types that they take and answer, of which huma makes the OpenAPI
+// document. Requests are read by bind.go, see there.
 
 var (
 	tagMerchants     = []string{"merchants"}
