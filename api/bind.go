@@ -161,7 +161,7 @@ func (p *parameter) set(field reflect.Value, text string) (what string) {
 	return outOfRange(p.doc.Schema, value)
 }
 
-// outOfRange says what a parameter's schema does not allow about a value; empty when it allows it. Of a schema
+// outOfRange says what a parameter's schema does not allow about a value; empty when it allows it. Of schemas
 // it knows what tags of parameters here say.
 func outOfRange(s *huma.Schema, value any) string {
 	n, isNumber := value.(int64)

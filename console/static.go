@@ -2,10 +2,14 @@ package console
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -18,7 +22,8 @@ type asset struct {
 	etag    string
 }
 
-// loadAssets reads all static files, by name.
+// loadAssets reads all static files, by name. The scripts of others are compressed in the binary (gzip -9n),
+// which makes it 50 KB smaller, and are served as they were.
 func loadAssets() (map[string]asset, error) {
 	entries, err := staticFiles.ReadDir("static")
 	if err != nil {
@@ -30,10 +35,24 @@ func loadAssets() (map[string]asset, error) {
 		if err != nil {
 			return nil, err
 		}
+		name, compressed := strings.CutSuffix(e.Name(), ".gz")
+		if compressed {
+			if content, err = unzipped(content); err != nil {
+				return nil, fmt.Errorf("%s: %w", e.Name(), err)
+			}
+		}
 		sum := sha256.Sum256(content)
-		all[e.Name()] = asset{content, `"` + hex.EncodeToString(sum[:8]) + `"`}
+		all[name] = asset{content, `"` + hex.EncodeToString(sum[:8]) + `"`}
 	}
 	return all, nil
+}
+
+func unzipped(content []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
 }
 
 // static serves a static file. A browser asks every time and is mostly told that nothing has changed.
