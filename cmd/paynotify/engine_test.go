@@ -233,4 +233,9 @@ func TestTailFollowsOverARestart(t *testing.T) {
 			t.Errorf("%q is no JSON", line)
 		}
 	}
+	said := strings.Fields(errs.String())
+	code, again, _ := runAgainst(t, url, "tail", "--after", said[len(said)-1], "--wait", "0s")
+	if code != exitOK || again != "" {
+		t.Errorf("the cursor %q at the end: exit %d, %q", said[len(said)-1], code, again)
+	}
 }

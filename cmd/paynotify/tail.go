@@ -76,18 +76,27 @@ func (t *tail) run(ctx context.Context, follow bool) error {
 			// A restart of the server is no reason to lose the terminal of whoever watches it.
 			fmt.Fprintf(t.cmd.ErrOrStderr(), "%s; trying again\n", p.what)
 			if err := pause(ctx, tailRetry); err != nil {
+				t.leave()
 				return err
 			}
 			continue
 		default:
+			if follow && ctx.Err() != nil {
+				t.leave()
+			}
 			return err
 		}
 		if !follow {
-			if wantsJSON(t.cmd) {
-				fmt.Fprintln(t.cmd.ErrOrStderr(), t.cursor)
-			}
+			t.leave()
 			return nil
 		}
+	}
+}
+
+// leave tells a program where to go on.
+func (t *tail) leave() {
+	if wantsJSON(t.cmd) && t.cursor != "" {
+		fmt.Fprintln(t.cmd.ErrOrStderr(), t.cursor)
 	}
 }
 
