@@ -203,6 +203,50 @@ func TestReplayCanceled(t *testing.T) {
 	})
 }
 
+// TestReplayCanceledWhileItWaits: also one that has nothing to write sees it.
+func TestReplayCanceledWhileItWaits(t *testing.T) {
+	inVirtualTime(t, func(w *world) {
+		w.merchant("m1", 4)
+		w.make("m1", 3, store.Exhausted)
+		defer w.start("a", true).end()
+		id := w.begin(func(j *Job) { j.RatePerSecond = 0.02 }).ID
+		w.until(id, "waiting", func(j *Job) bool { return j.Sent == 1 })
+		time.Sleep(10 * time.Second)
+		if _, err := Cancel(w.Context(), w.store, id, w.store.Now()); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := len(w.asks()); n != 1 || !w.retired(id) {
+			w.Errorf("%d were asked for, retired %v", n, w.retired(id))
+		}
+	})
+}
+
+// TestReplayCanceledAfterCrash: what was asked for and not yet written down is counted all the same.
+func TestReplayCanceledAfterCrash(t *testing.T) {
+	inVirtualTime(t, func(w *world) {
+		w.merchant("m1", 100)
+		ids := w.make("m1", 40, store.Exhausted)
+		id := w.begin().ID
+		n := w.start("a", true, func(n *node) { n.dieAt = 2 + 5 }) // it takes the job, fills the window, and asks
+		synctest.Wait()
+		n.kill()
+		if _, err := Cancel(w.Context(), w.store, id, w.store.Now()); err != nil {
+			w.Fatal(err)
+		}
+		defer w.start("b", true).end()
+		j := w.until(id, "at rest", func(j *Job) bool { return len(j.Window) == 0 && w.retired(id) })
+		made := 0
+		for _, id := range ids {
+			made += w.replays(id)
+		}
+		if made != 5 || j.Phase != Canceled {
+			w.Errorf("%d sends, %s", made, j.Phase)
+		}
+		w.wantCounts(&j, 5, 5, 5, 0, 0)
+	})
+}
+
 // TestReplayRate: over any span no more than a burst and the rate, and no less over all.
 func TestReplayRate(t *testing.T) {
 	for _, perSecond := range []float64{0.5, 3, 40} {
