@@ -45,7 +45,7 @@ func schema1(t *testing.T) string {
 func TestOldSchema(t *testing.T) {
 	ctx := context.Background()
 	path := schema1(t)
-	if _, err := Fsck(path); err == nil || !strings.Contains(err.Error(), "schema version 1 and not 2") {
+	if _, err := Fsck(path); err == nil || !strings.Contains(err.Error(), "schema version 1 and not 3") {
 		t.Errorf("Fsck of an old schema: %v", err)
 	}
 	for range 2 {

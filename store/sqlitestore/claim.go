@@ -208,6 +208,9 @@ const claimChunk = 64
 func (w *writer) quarantine(l *lane, r *row, c candidate, class store.Class) error {
 	if len(r.n.NotifyID) != store.NotifyIDChars || r.due != c.due || r.class != class || r.mch != l.num {
 		w.ghost(l, c, class)
+		if own := w.byNum[r.mch]; own != nil {
+			own.note(part{number(states, store.Quarantined), r.said})
+		}
 		return w.c.do("UPDATE n SET state = 4, class = NULL, due = NULL WHERE id = ?", c.id)
 	}
 	w.count(r, l, -1)

@@ -37,6 +37,9 @@ type lane struct {
 	mark    int64 // how far overdue has counted
 	coming  int64 // no other one becomes due before
 
+	parts []part // in which its notifications stand, or stood
+	owns  bool   // some are held for their own address, or were
+
 	awake   int64 // somebody works the lane until then, at the latest
 	at      int64 // when the heap names it
 	inHeap  int   // index + 1

@@ -1,53 +1,54 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"paynotify/store"
 )
 
-// How a list is found. Every filter alone, and with a merchant, has a way whose cost is that of its answer:
+// How a list is found. Every filter alone, and with a merchant, has a way whose cost is that of its answer
+// and of a look at an index for each part (see parts.go) that may have some of it:
 //
 //   - an order number, a verdict or reason other than ack_exact, and the rare final states have indexes of
-//     their own; a verdict is several of those, merged;
-//   - a merchant's are the newest of its five states, each of which has its place in an index;
+//     their own over all merchants; a verdict is several of those, merged;
+//   - a merchant's are the newest of those of its parts that match;
 //   - everything else walks over the narrow rows, newest first, and soon has a page full. Where it may look
-//     for few among many (pending, spent, held), it goes back walkRows rows and then takes the newest of
-//     every merchant.
+//     for few among many (pending, spent, held), it goes back walkRows rows and then takes the newest of the
+//     parts of all merchants.
+//
+// What is kept in memory about lanes and words is asked for when the reader has its snapshot already: so it
+// has every part that the snapshot has.
 
 const (
 	listMax  = 500
-	walkRows = 20_000
-
-	stateSpent = 1 // in states
+	walkRows = 4096
 )
 
 // filter is what is asked for, in the words of the tables.
 type filter struct {
 	q     store.Query
-	mch   int64 // 0 any
-	state int   // number of the state; -1 any
+	lanes []laneView // the merchant's, if one is asked for
+	mch   int64      // 0 any
+	state int        // number of the state; -1 any
 	said  []int64
 	says  bool // said counts
 	held  heldFilter
 	from  int64 // ids from here…
 	below int64 // …and under here
 
-	created string // what that means where rows may have been moved in; see createdClause
+	moved                  bool // rows may lie behind their notify_id…
+	createdFrom, createdTo int64
 }
 
 // List returns notifications newest first; see store.Store.
 func (s *Store) List(ctx context.Context, q store.Query) (out []store.Notification, next string, err error) {
 	q.Limit = min(max(q.Limit, 1), listMax)
-	f, err := s.newFilter(ctx, q)
-	if err != nil || f == nil {
-		return nil, "", err
-	}
-	err = s.read(ctx, func(ctx context.Context, c *conn) error {
+	err = s.look(ctx, q, func(ctx context.Context, c *conn, f *filter) error {
 		ids, err := s.find(ctx, c, f, q.Limit+1)
 		if err != nil {
 			return err
@@ -56,21 +57,29 @@ func (s *Store) List(ctx context.Context, q store.Query) (out []store.Notificati
 			ids = ids[:q.Limit]
 			next = cursor("n", ids[q.Limit-1])
 		}
-		for _, id := range ids {
-			r, err := s.readRow(ctx, c, id)
-			if err != nil {
-				return err
-			}
-			if r != nil {
-				out = append(out, r.n)
-			}
-		}
-		return nil
+		out, err = s.readRows(ctx, c, ids)
+		return err
 	})
 	if err != nil {
 		return nil, "", err
 	}
 	return out, next, nil
+}
+
+// look calls fn with a filter that fits the snapshot of its reader, unless nothing can match.
+func (s *Store) look(
+	ctx context.Context, q store.Query, fn func(ctx context.Context, c *conn, f *filter) error,
+) error {
+	return s.read(ctx, func(ctx context.Context, c *conn) error {
+		if _, err := c.query(ctx, "SELECT one FROM live").one(func(*rows) {}); err != nil { // the snapshot
+			return err
+		}
+		f, err := s.newFilter(ctx, q)
+		if err != nil || f == nil {
+			return err
+		}
+		return fn(ctx, c, f)
+	})
 }
 
 // newFilter translates a query; nil is one that nothing can match.
@@ -93,18 +102,12 @@ func (s *Store) newFilter(ctx context.Context, q store.Query) (*filter, error) {
 		if f.said = s.words.matching(q.Verdict, q.Reason); len(f.said) == 0 {
 			return nil, nil
 		}
-		if slices.Contains(f.said, saidAckExact) { // whose last attempt was acknowledged is spent
-			if f.state >= 0 && f.state != stateSpent {
-				return nil, nil
-			}
-			f.state = stateSpent
-		}
 	}
 	if q.MchID != "" || q.Held != "" {
 		if err := s.do(ctx, f.ask); err != nil {
 			return nil, err
 		}
-		if q.MchID != "" && f.mch == 0 {
+		if q.MchID != "" && f.mch == 0 || f.held.asked && f.held.want && f.state > 0 {
 			return nil, nil
 		}
 	}
@@ -121,7 +124,7 @@ func (s *Store) limit(f *filter) {
 		to = (f.q.CreatedTo.UnixNano() + 999) / 1000
 	}
 	if upTo := s.movedUpTo.Load(); f.from <= upTo && (f.from > 0 || to <= upTo) {
-		f.created = createdClause(f.from, to)
+		f.moved, f.createdFrom, f.createdTo = true, f.from, to
 		to += movedBehind
 	}
 	f.below = min(f.below, to)
@@ -141,7 +144,7 @@ type heldFilter struct {
 // ask learns from the writer what the filter needs to know about lanes.
 func (f *filter) ask(w *writer) error {
 	if l := w.lanes[f.q.MchID]; l != nil {
-		f.mch = l.num
+		f.mch, f.lanes = l.num, []laneView{l.view()}
 	}
 	if f.q.Held == "" {
 		return nil
@@ -179,25 +182,23 @@ func (h *heldFilter) holds(mch int64, state int, own bool) bool {
 
 const listColumns = "id, mch, state, held"
 
-// clause is everything of the filter that SQL can check, but for the ids.
-func (f *filter) clause() string {
-	parts := []string{"id >= ? AND id < ?"}
-	if f.created != "" {
-		parts = append(parts, f.created)
-	}
+// clause is everything of the filter that SQL can check, and its arguments.
+func (f *filter) clause() (text string, args []any) {
+	text, args = f.bounds()
+	text = strings.TrimPrefix(text, " AND ")
 	if f.mch != 0 {
-		parts = append(parts, fmt.Sprintf("mch = %d", f.mch))
+		text, args = text+" AND mch = ?", append(args, f.mch)
 	}
 	if f.state >= 0 {
-		parts = append(parts, fmt.Sprintf("state = %d", f.state))
+		text, args = text+" AND state = ?", append(args, int64(f.state))
 	}
 	if f.says {
-		parts = append(parts, "said IN ("+numbers(f.said)+")")
+		text += " AND said IN (" + numbers(f.said) + ")"
 	}
 	if f.q.OutTradeNo != "" {
-		parts = append(parts, "otn = ?")
+		text, args = text+" AND otn = ?", append(args, f.q.OutTradeNo)
 	}
-	return strings.Join(parts, " AND ")
+	return text, args
 }
 
 func numbers(list []int64) string {
@@ -213,20 +214,16 @@ func numbers(list []int64) string {
 
 // find returns the ids of at most most matches, newest first.
 func (s *Store) find(ctx context.Context, c *conn, f *filter, most int) ([]int64, error) {
-	prefix := "n_"
-	if f.mch != 0 {
-		prefix = "n_mch_"
-	}
 	switch {
 	case f.q.OutTradeNo != "":
 		return f.scan(ctx, c, "INDEXED BY n_otn", "", f.from, most)
-	case f.says && !slices.Contains(f.said, saidAckExact):
-		return f.merge(ctx, c, prefix+"said", most)
 	case f.mch != 0:
-		return s.gather(ctx, c, f, []int64{f.mch}, most)
-	case f.state > 1:
+		return s.gather(ctx, c, f, f.lanes, most)
+	case f.says && !f.held.asked && !slices.Contains(f.said, saidAckExact):
+		return f.merge(ctx, c, most)
+	case f.state > 1 && !f.says:
 		return f.scan(ctx, c, "INDEXED BY n_final", " AND state > 1", f.from, most)
-	case f.state < 0 && !f.held.asked:
+	case f.state < 0 && !f.says && !f.held.asked:
 		return f.scan(ctx, c, "NOT INDEXED", "", f.from, most)
 	}
 	floor, err := f.floor(ctx, c)
@@ -252,77 +249,70 @@ func (f *filter) floor(ctx context.Context, c *conn) (id int64, err error) {
 	return id, err
 }
 
-// lanes lists all lanes by number.
-func (s *Store) lanes(ctx context.Context) (nums []int64, err error) {
-	err = s.do(ctx, func(w *writer) error {
-		nums = slices.Collect(maps.Keys(w.byNum))
-		return nil
-	})
-	return nums, err
-}
-
-// gather takes the newest of each lane and state that can match, and of the places where n_mch does not
-// look: those in flight, and those held for their own address.
+// gather takes the newest of all parts of lanes that match, and of what is in no part. It asks each part for
+// its newest first, and then goes only into those that may have one of the newest of all.
 func (s *Store) gather(
-	ctx context.Context, c *conn, f *filter, lanes []int64, most int,
-) (ids []int64, err error) {
-	for _, lane := range lanes {
-		for state := range states {
-			if !f.takes(lane, state) {
-				continue
-			}
-			one := *f
-			one.mch, one.state, one.held.asked = lane, state, false // answered by the choice of lanes
-			some, err := one.scan(ctx, c, "INDEXED BY n_mch", " AND (state <> 0 OR due IS NOT NULL)", f.from, most)
-			if err != nil {
-				return nil, err
-			}
-			ids = append(ids, some...)
-		}
-		if len(ids) > 8*most {
-			ids = newest(ids, most)
-		}
+	ctx context.Context, c *conn, f *filter, lanes []laneView, most int,
+) ([]int64, error) {
+	type head struct {
+		spot
+		newest int64
 	}
-	others := s.claims.ids()
-	some, err := f.scan(ctx, c, "INDEXED BY n_held", " AND held = 1", f.from, most)
+	var heads []head
+	spots := f.spots(lanes)
+	err := f.atEach(ctx, c, spots, "id", " ORDER BY id DESC LIMIT 1", func(i int, id int64) {
+		heads = append(heads, head{spots[i], id})
+	})
 	if err != nil {
 		return nil, err
 	}
-	ids = append(ids, some...)
-	for _, id := range others {
-		if id < f.from || id >= f.below {
-			continue
+	slices.SortFunc(heads, func(a, b head) int { return cmp.Compare(b.newest, a.newest) })
+	top := newest{most: most}
+	for _, h := range heads {
+		if h.newest < top.floor {
+			break
 		}
-		one := *f
-		one.below = id + 1
-		some, err := one.scan(ctx, c, "NOT INDEXED", "", id, 1)
-		if err != nil {
+		const where = "INDEXED BY n_mch WHERE mch = ? AND state = ? AND said = ? AND " + inParts
+		if err := top.take(ctx, c, f, where, h.mch, int64(h.state), h.said); err != nil {
 			return nil, err
 		}
-		ids = append(ids, some...)
 	}
-	return newest(ids, most), nil
+	for _, mch := range f.owners(lanes) {
+		where := "INDEXED BY n_held WHERE mch = ? AND held = 1"
+		if f.says {
+			where += " AND said IN (" + numbers(f.said) + ")"
+		}
+		if err := top.take(ctx, c, f, where, mch); err != nil {
+			return nil, err
+		}
+	}
+	err = s.eachFlying(ctx, c, f, func(id, _ int64) { top.ids = append(top.ids, id) })
+	if err != nil {
+		return nil, err
+	}
+	top.cut()
+	return top.ids, nil
 }
 
-// takes tells whether rows of a lane and state, those held for their own address aside, can match.
-func (f *filter) takes(lane int64, state int) bool {
+// takes tells whether pending rows of a lane, those held for their own address or the others, or rows of
+// another state, can match.
+func (f *filter) takes(lane int64, state int, own bool) bool {
 	if f.state >= 0 && f.state != state {
 		return false
 	}
-	return !f.held.asked || f.held.holds(lane, state, false) == f.held.want
+	return !f.held.asked || f.held.holds(lane, state, own) == f.held.want
 }
 
 // scan walks along one index, newest first, until it has enough matches.
 func (f *filter) scan(
 	ctx context.Context, c *conn, by, where string, from int64, most int,
 ) (ids []int64, err error) {
-	text := fmt.Sprintf("SELECT %s FROM n %s WHERE %s%s ORDER BY id DESC", listColumns, by, f.clause(), where)
+	one := *f
+	one.from = from
+	clause, args := one.clause()
+	text := fmt.Sprintf("SELECT %s FROM n %s WHERE %s%s ORDER BY id DESC", listColumns, by, clause, where)
 	if !f.held.asked {
-		text += fmt.Sprintf(" LIMIT %d", most)
-	}
-	args := []any{from, f.below}
-	if f.q.OutTradeNo != "" {
-		args = append(args, f.q.OutTradeNo)
+		text, args = text+" LIMIT ?", append(args, int64(most))
 	}
 	rs := c.queryOnce(ctx, text, args...)
 	for n := 0; len(ids) < most && rs.next(); n++ {
@@ -339,22 +329,89 @@ func (f *filter) scan(
 	return ids, ctx.Err()
 }
 
-// merge takes the newest of all the verdicts and reasons that match.
-func (f *filter) merge(ctx context.Context, c *conn, index string, most int) (ids []int64, err error) {
-	for _, id := range f.said {
-		one := *f
-		one.said = []int64{id}
-		some, err := one.scan(ctx, c, "INDEXED BY "+index, " AND said > 1", f.from, most)
-		if err != nil {
-			return nil, err
+// merge takes the newest of all the verdicts and reasons that match, in each state that does.
+func (f *filter) merge(ctx context.Context, c *conn, most int) ([]int64, error) {
+	top := newest{most: most}
+	for _, said := range f.said {
+		for state := range states {
+			if f.state >= 0 && f.state != state {
+				continue
+			}
+			const where = "INDEXED BY n_said WHERE said = ? AND state = ? AND said > 1"
+			if err := top.take(ctx, c, f, where, said, int64(state)); err != nil {
+				return nil, err
+			}
 		}
-		ids = append(ids, some...)
 	}
-	return newest(ids, most), nil
+	top.cut()
+	return top.ids, nil
 }
 
-func newest(ids []int64, most int) []int64 {
-	slices.SortFunc(ids, func(a, b int64) int { return int(b - a) })
-	ids = slices.Compact(ids)
-	return ids[:min(len(ids), most)]
+// newest keeps the newest ids of all that it is given.
+type newest struct {
+	most  int
+	ids   []int64
+	floor int64 // none below it is among them
+}
+
+// take adds the newest of one range of an index.
+func (t *newest) take(ctx context.Context, c *conn, f *filter, where string, args ...any) error {
+	one := *f
+	one.from = max(f.from, t.floor)
+	bounds, limits := one.bounds()
+	text := "SELECT id FROM n " + where + bounds + " ORDER BY id DESC LIMIT ?"
+	rs := c.query(ctx, text, append(append(args, limits...), int64(t.most))...)
+	for rs.next() {
+		t.ids = append(t.ids, rs.int(0))
+	}
+	if len(t.ids) >= 2*t.most {
+		t.cut()
+	}
+	return errors.Join(rs.close(), ctx.Err())
+}
+
+// cut drops all but the newest.
+func (t *newest) cut() {
+	slices.SortFunc(t.ids, func(a, b int64) int { return cmp.Compare(b, a) })
+	t.ids = slices.Compact(t.ids)
+	if len(t.ids) >= t.most {
+		t.ids = t.ids[:t.most]
+		t.floor = t.ids[t.most-1]
+	}
+}
+
+// readRows reads whole notifications, in the order of their ids in the list; what is not there any more is
+// left out. A damaged one is shown as far as it can be read.
+func (s *Store) readRows(ctx context.Context, c *conn, ids []int64) ([]store.Notification, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	const atOnce = 64
+	text := selectMany + strings.Repeat(", ?", atOnce-1) + ")"
+	names := s.mchIDOn(ctx, c)
+	found := make(map[int64]*row, len(ids))
+	args := make([]any, atOnce)
+	for rest := ids; len(rest) > 0; rest = rest[min(atOnce, len(rest)):] {
+		for i := range args {
+			args[i] = rest[min(i, len(rest)-1)]
+		}
+		rs := c.query(ctx, text, args...)
+		for rs.next() {
+			r := &row{}
+			_ = r.scan(rs, names, s.words)
+			_ = unpackBody(rs.blob(9), &r.n)
+			r.n.InFlight = s.claims.inFlight(r.id)
+			found[r.id] = r
+		}
+		if err := rs.close(); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]store.Notification, 0, len(found))
+	for _, id := range ids {
+		if r := found[id]; r != nil {
+			out = append(out, r.n)
+		}
+	}
+	return out, nil
 }

@@ -185,6 +185,7 @@ func (w *writer) loadSending() error {
 
 // loadLanes reads the lane part of every merchant. A lane that is known keeps its tokens and who is awake.
 func (w *writer) loadLanes() error {
+	var fresh []*lane
 	old := w.byNum
 	w.lanes, w.byNum = make(map[string]*lane), make(map[int64]*lane)
 	rs := w.c.query(context.Background(), "SELECT num, mch_id, lane FROM merchants")
@@ -203,11 +204,20 @@ func (w *writer) loadLanes() error {
 		l.awake = 0            // to be woken twice does no harm
 		if old[l.num] == nil { // a restart makes no burst; see loadTokens
 			l.tokens, l.tokensAt = 0, w.now
+			fresh = append(fresh, l)
 		}
 		w.lanes[l.id], w.byNum[l.num] = l, l
 		w.highest = max(w.highest, l.num)
 	}
-	return rs.close()
+	if err := rs.close(); err != nil {
+		return err
+	}
+	for _, l := range fresh {
+		if err := l.loadParts(w.c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tokensLeft is what a lane's bucket holds, kept over a clean restart. After a crash every bucket is empty:
@@ -288,7 +298,7 @@ func (w *writer) loadBacklog() error {
 		"AND state = 0 GROUP BY mch")
 	for rs.next() {
 		if l := w.byNum[rs.int(0)]; l != nil {
-			l.held = int(rs.int(1))
+			l.held, l.owns = int(rs.int(1)), true
 			l.pending += l.held
 		}
 	}

@@ -267,6 +267,7 @@ func (s *Store) Clear(ctx context.Context) error {
 		w.lastID, w.lastSeq, w.highest, w.dirty = 0, 0, 0, false
 		s.movedUpTo.Store(0)
 		s.pruned.Store(0)
+		s.blocks.clear()
 		s.cache.clear()
 		w.after = append(w.after, s.keys.clear)
 		return w.load() // which ends the transaction

@@ -129,15 +129,14 @@ func (s *Store) loadMoved(c *conn) error {
 	return nil
 }
 
-// createdClause is a condition on CreatedAt for rows that may have been moved in: from inclusive, below
-// exclusive, in microseconds.
-func createdClause(from, below int64) string {
-	digits := func(us int64) string {
-		return fmt.Sprintf("x'%x'", notifyID(min(max(us, 0), idTimeMax), "")[:10])
-	}
-	return fmt.Sprintf("CASE substr(prog, 1, 1) WHEN x'%02x' "+
-		"THEN substr(prog, 2, 10) >= %s AND substr(prog, 2, 10) < %s ELSE id >= %d AND id < %d END",
-		progMoved, digits(from), digits(below), from, below)
+// createdBetween is a condition on CreatedAt for rows that may have been moved in, and its arguments: from
+// inclusive, below exclusive, in microseconds.
+const createdBetween = " AND CASE substr(prog, 1, 1) WHEN x'02' " + // progMoved
+	"THEN substr(prog, 2, 10) >= ? AND substr(prog, 2, 10) < ? ELSE id >= ? AND id < ? END"
+
+func createdArgs(from, below int64) []any {
+	digits := func(us int64) []byte { return []byte(notifyID(min(max(us, 0), idTimeMax), "")[:10]) }
+	return []any{digits(from), digits(below), from, below}
 }
 
 // idTimeMax is the last microsecond that a notify_id can say: 36^10 - 1.

@@ -146,11 +146,16 @@ func (s *Store) readRow(ctx context.Context, c *conn, id int64) (r *row, err err
 	return r, err
 }
 
-// mchIDOn translates a merchant's number on a reader.
+// mchIDOn translates merchants' numbers on a reader, asking once for each.
 func (s *Store) mchIDOn(ctx context.Context, c *conn) func(int64) string {
-	return func(num int64) (id string) {
-		_, _ = c.query(ctx, "SELECT mch_id FROM merchants WHERE num = ?", num).
-			one(func(r *rows) { id = r.text(0) })
+	known := make(map[int64]string)
+	return func(num int64) string {
+		id, ok := known[num]
+		if !ok {
+			_, _ = c.query(ctx, "SELECT mch_id FROM merchants WHERE num = ?", num).
+				one(func(r *rows) { id = r.text(0) })
+			known[num] = id
+		}
 		return id
 	}
 }

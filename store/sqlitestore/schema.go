@@ -14,7 +14,7 @@ import (
 // notify_id needs no index. (Notifications that were moved in may lie a little behind it: see moved.go.)
 //
 // A list by merchant goes along n_mch, which has every row but those that are claimed by the write that
-// accepts them (they are in memory) and those held for their own address (n_held).
+// accepts them (they are in the live row) and those held for their own address (n_held); see parts.go.
 //
 // due and class say when the notification wants its next attempt (see store.Notification.Due) and are NULL
 // when it wants none. A fresh notification that is claimed in the write that accepts it is never in the due
@@ -79,9 +79,19 @@ CREATE TABLE audit (
 );
 `
 
+// partition came with schema version 3: lists and counts by state and by what was said last, each in one
+// range of an index.
+const partition = `
+DROP INDEX n_mch;
+DROP INDEX n_mch_said;
+DROP INDEX n_said;
+CREATE INDEX n_mch ON n(mch, state, said) WHERE state <> 0 OR due IS NOT NULL;
+CREATE INDEX n_said ON n(said, state) WHERE said > 1;
+`
+
 // migrations lead from a schema version to the next; the first one makes an empty file ours. Once released,
 // an entry never changes.
-var migrations = []string{schema, access}
+var migrations = []string{schema, access, partition}
 
 // applicationID stands in the header of every database of ours ("payn").
 const applicationID = 0x7061796e

@@ -23,6 +23,10 @@ const (
 	// selectWhole has the body as its last column.
 	selectWhole = "SELECT n.id, mch, state, class, due, said, otn, idem, prog, body.data " +
 		"FROM n LEFT JOIN body ON body.id = n.id WHERE n.id = ?"
+
+	// selectMany is the same for a list of ids; its end is missing.
+	selectMany = "SELECT n.id, mch, state, class, due, said, otn, idem, prog, body.data " +
+		"FROM n LEFT JOIN body ON body.id = n.id WHERE n.id IN (?"
 )
 
 func (st *statements) prepare(c *conn) error {
@@ -82,6 +86,7 @@ func (w *writer) insert(r *row, body []byte) error {
 	}
 	r.said = w.words.id(r.n.LastVerdict, r.n.LastReason)
 	r.setDue()
+	w.note(r)
 	class, due := r.indexed()
 	w.buf = r.prog(w.buf, w.words)
 	err := w.st.insertN.do(r.id, r.mch, int64(number(states, r.n.State)), class, due, r.said,
@@ -99,6 +104,7 @@ func (w *writer) update(r *row) error {
 	}
 	r.said = w.words.id(r.n.LastVerdict, r.n.LastReason)
 	r.setDue()
+	w.note(r)
 	class, due := r.indexed()
 	w.buf = r.prog(w.buf, w.words)
 	return w.st.updateN.do(int64(number(states, r.n.State)), class, due, r.said, heldColumn(r.n.Blocked),

@@ -69,6 +69,9 @@ type Store struct {
 	gate    chan func()   // what the writer runs between two transactions
 	pruned  atomic.Int64  // Prune goes on from here
 
+	sampling sampling
+	blocks   blocks // see sample.go
+
 	movedUpTo atomic.Int64 // no row above it has a notify_id of another store; see moved.go
 }
 
@@ -122,6 +125,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		ops: make(chan op, batchMax), accepts: make(chan op, batchMax),
 		quit: make(chan struct{}), failed: make(chan struct{}),
 		gone: make(chan struct{}), check: make(chan struct{}, 1), gate: make(chan func()),
+		sampling: sampling{listed: listedMin, walked: walkedMax, block: blockSize},
 	}
 	if err := s.start(ctx); err != nil {
 		if isFull(err) {
