@@ -52,21 +52,21 @@ func (m *memory) List(_ context.Context, q store.Query) ([]store.Notification, s
 }
 
 func (m *memory) Count(ctx context.Context, q store.Query, most int) (store.Counts, error) {
-	return store.NaiveSurvey(m).Count(ctx, q, most)
+	return surveyor{m}.Count(ctx, q, most)
 }
 
 func (m *memory) Sample(ctx context.Context, q store.Query, most int) ([]store.Notification, error) {
-	return store.NaiveSurvey(m).Sample(ctx, q, most)
+	return surveyor{m}.Sample(ctx, q, most)
 }
 
 func (m *memory) Oldest(ctx context.Context, q store.Query) (time.Time, error) {
-	return store.NaiveSurvey(m).Oldest(ctx, q)
+	return surveyor{m}.Oldest(ctx, q)
 }
 
 func (m *memory) Outlook(
 	ctx context.Context, mchID string, from time.Time, step time.Duration, steps int,
 ) (store.Outlook, error) {
-	return store.NaiveSurvey(m).Outlook(ctx, mchID, from, step, steps)
+	return surveyor{m}.Outlook(ctx, mchID, from, step, steps)
 }
 
 func (m *memory) held(r *record) string {

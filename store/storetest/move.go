@@ -42,6 +42,7 @@ func RunMover(t *testing.T, open func(t *testing.T) Harness) {
 			c.run(e)
 		})
 	}
+	t.Run("Surveys", func(t *testing.T) { surveys(t, open, func(e *env) { e.moveIn(12) }) })
 }
 
 func (e *env) mover() store.Mover {

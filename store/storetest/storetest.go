@@ -49,11 +49,11 @@ type testCase struct {
 // cases follow the comments of store.Store.
 func cases() []testCase {
 	return slices.Concat(acceptCases, wantCases, claimCases, limitCases, breakerCases, settleCases, lateCases,
-		readyCases, wakesCases, recoverCases, getCases, listCases, followCases, personCases, statsCases, pruneCases,
-		merchantCases, sendingCases, keyCases, auditCases, markCases, crashCases)
+		readyCases, wakesCases, recoverCases, getCases, listCases, followCases, personCases, surveyCases,
+		statsCases, pruneCases, merchantCases, sendingCases, keyCases, auditCases, markCases, crashCases)
 }
 
-// Run checks every promise on a Store of its own, and then the properties (see Properties).
+// Run checks every promise on a Store of its own, and then the properties (see Properties and surveys).
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -64,4 +64,5 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		})
 	}
 	t.Run("Properties", func(t *testing.T) { Properties(t, open) })
+	t.Run("Surveys", func(t *testing.T) { surveys(t, open, nil) })
 }
