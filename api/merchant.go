@@ -222,6 +222,10 @@ func sealCursor(next string) string {
 	return base64.RawURLEncoding.EncodeToString(append(sum, next...))
 }
 
+// MerchantsAfter is the cursor of the page of Merchants that begins behind a mch_id, whether there is a
+// merchant of that name or not.
+func MerchantsAfter(mchID string) string { return sealCursor(mchID) }
+
 func openCursor(cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil

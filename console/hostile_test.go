@@ -70,7 +70,7 @@ func TestHostileTexts(t *testing.T) {
 // elements are those that pages are made of.
 var elements = strings.Fields("html head meta title link script body a header nav div form input button " +
 	"main h1 h2 h3 p span footer dialog dl dt dd kbd section details summary label select option table thead " +
-	"tbody tr th td time pre code svg line circle rect ol ul li strong br ins")
+	"tbody tr th td caption textarea time pre code svg line circle rect ol ul li strong br ins")
 
 // inert checks that a page is made of our elements, and leads nowhere else: that no text in it became HTML.
 func inert(t *testing.T, r reply) {
