@@ -33,6 +33,7 @@ const merchantsMost = 20
 // merchantsData is the list of merchants.
 type merchantsData struct {
 	Rows        []merchantRow
+	Bound       bool   // there is one, for whoever asks
 	Sought      string // that the page begins behind
 	First, Next string // further pages, empty when there are none
 }
@@ -49,9 +50,6 @@ type merchantRow struct {
 // merchants shows the list, by mch_id. What somebody has typed into the search box is a merchant, or where
 // the page begins.
 func (c *Console) merchants(r *request) (page, error) {
-	if r.who.MchID != "" { // there is one for whoever asks
-		return page{to: merchantPath(r.who.MchID)}, nil
-	}
 	values := r.URL.Query()
 	cursor, sought := values.Get("cursor"), strings.TrimSpace(values.Get("q"))
 	if sought != "" {
@@ -69,7 +67,7 @@ func (c *Console) merchants(r *request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	data := merchantsData{Sought: sought}
+	data := merchantsData{Sought: sought, Bound: r.who.MchID != ""}
 	for i := range list.Merchants {
 		row, err := c.merchantRow(r, &list.Merchants[i])
 		if err != nil {
