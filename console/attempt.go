@@ -59,6 +59,9 @@ func attemptOf(r *request, n *api.NotificationView, m *api.MerchantView, i int) 
 	if a.Reply != nil {
 		d.Reply, d.Replied = *a.Reply, true
 	}
+	if r.who.Role == api.RolePortal { // a merchant changes its code, not its settings
+		d.Diff.Setting, d.Diff.Command = "", ""
+	}
 	d.Facts = attemptFacts(r, a)
 	d.Phases, d.Legend = phasesOf(r, a)
 	if a.RequestSHA256 != nil && r.may(needsEvidence) {
@@ -140,8 +143,9 @@ func phasesOf(r *request, a *api.AttemptView) (b bar, legend []phase) {
 type diffData struct {
 	Shown              bool
 	Expected, Received []diffPart
-	Cause, Cure        string
 	Setting, Command   string // what would accept such a reply; empty when nothing would
+	// Counts are the statuses that count, where that of the reply does not.
+	Counts string
 }
 
 // diffPart is a stretch of characters, all of them visible.
@@ -151,7 +155,15 @@ type diffPart struct{ Kind, Text string }
 func diffOf(m *api.MerchantView, a *api.AttemptView) (d diffData) {
 	rule := store.Ack{Match: m.Ack.Match, Text: m.Ack.Text, Path: m.Ack.Path}
 	compared := a.Verdict.Class() == "refused" || a.Reason == store.AckTrimmed || a.Reason == store.TooLarge
-	if a.Status == nil || !compared || len(profile.ExpectedReply(rule)) == 0 {
+	if a.Status == nil || !compared || m.MchID == "" {
+		return d
+	}
+	switch a.Reason {
+	case store.AckStatus, store.HTTPStatus, store.Redirect:
+		d.Counts = strings.Join(textsOf(m.Ack.Status), ", ")
+	}
+	d.Setting, d.Command = acceptingSetting(m, a)
+	if len(profile.ExpectedReply(rule)) == 0 {
 		return d
 	}
 	d.Shown = true
@@ -167,9 +179,6 @@ func diffOf(m *api.MerchantView, a *api.AttemptView) (d diffData) {
 	if rule.Match == "trim_fold" { // what is the same may differ in case
 		d.Expected = []diffPart{{string(profile.DiffSame), profile.Visible(profile.ExpectedReply(rule))}}
 	}
-	explained := profile.Explain(a.Reason)
-	d.Cause, d.Cure = explained.Cause, explained.Cure
-	d.Setting, d.Command = acceptingSetting(m, a)
 	return d
 }
 

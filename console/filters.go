@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"paynotify/api"
@@ -26,6 +27,7 @@ func filtersOf(v url.Values) (f filters, err error) {
 	f.Verdict = store.Verdict(f.oneOf("verdict", v, textsOf(store.Verdicts)))
 	f.Reason = store.Reason(f.oneOf("reason", v, textsOf(store.Reasons)))
 	f.CreatedFrom, f.CreatedTo = f.instant("created_from", v), f.instant("created_to", v)
+	f.Limit = f.count("limit", v)
 	if f.faults != nil {
 		p := api.NewProblem(api.SlugInvalid, "The address of this list has a filter that cannot be read.")
 		p.Errors = f.faults
@@ -75,15 +77,30 @@ func (f *filters) instant(name string, v url.Values) time.Time {
 	return time.Time{}
 }
 
+// count reads how many entries a page has; 0 when that is not said.
+func (f *filters) count(name string, v url.Values) int {
+	given := v.Get(name)
+	n, err := strconv.Atoi(given)
+	if given != "" && (err != nil || n < 1 || n > pageMax) {
+		f.faults = append(f.faults, api.FieldError{
+			Location: "query." + name, Message: "is no number from 1 to 500", Cure: "Leave it out for 50.",
+		})
+	}
+	return n
+}
+
+// pageMax is the largest page of the API's list.
+const pageMax = 500
+
 // any reports whether something is filtered.
 func (f *filters) any() bool {
 	q := f.Query
-	q.Cursor = ""
+	q.Cursor, q.Limit = "", 0
 	return q != store.Query{}
 }
 
-// address is the filters as the query of an address, from a cursor on; without one it begins with a "?" all
-// the same when there is any filter.
+// address is the filters as the query of an address, with its "?", from a cursor on; empty when there is
+// nothing to say.
 func (f *filters) address(cursor string) string {
 	v := url.Values{}
 	set := func(name, value string) {
@@ -99,6 +116,9 @@ func (f *filters) address(cursor string) string {
 	set("reason", string(f.Reason))
 	set("created_from", instantText(f.CreatedFrom))
 	set("created_to", instantText(f.CreatedTo))
+	if f.Limit > 0 {
+		set("limit", strconv.Itoa(f.Limit))
+	}
 	set("cursor", cursor)
 	if len(v) == 0 {
 		return ""

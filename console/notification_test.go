@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,78 @@ func TestResendAndCancel(t *testing.T) {
 	w.get(at).want(200, "canceled", "A person took it back.")
 	w.post("notifications/nobody/resend", url.Values{}).want(404)
 	w.post(at+"/resend", url.Values{}, "Sec-Fetch-Site: cross-site").want(403, "page of another site")
+}
+
+// TestComparison shows replies of several kinds beside the ones that were expected.
+func TestComparison(t *testing.T) {
+	w := newWorld(t)
+	for i, tt := range []struct {
+		merchant string
+		reason   store.Reason
+		status   int
+		reply    string
+		says     []string
+		none     string
+	}{
+		{
+			`"profile":"alipay_mapi"`, store.AckCase, 200, "SUCCESS",
+			[]string{`<ins class="missing">success</ins>`, `<ins class="extra">SUCCESS</ins>`, "--ack-lenient ack_case"},
+			"",
+		},
+		{
+			`"profile":"alipay_mapi","ack":{"lenient":["ack_json"]}`, store.AckQuoted, 200, `"success"`,
+			[]string{
+				`<ins class="extra">&#34;</ins><ins class="same">success</ins>`,
+				"{&#34;ack&#34;:{&#34;lenient&#34;:[&#34;ack_json&#34;,&#34;ack_quoted&#34;]}}",
+				"--ack-lenient ack_json,ack_quoted",
+			},
+			"",
+		},
+		{
+			`"profile":"alipay_mapi"`, store.AckTrimmed, 200, "\ufeff success\r\n",
+			[]string{`<ins class="ignored">⟨BOM⟩·</ins><ins class="same">success</ins><ins class="ignored">␍↵</ins>`},
+			"this setting accepts",
+		},
+		{
+			`"profile":"alipay_mapi"`, store.AckStatus, 201, "success",
+			[]string{
+				"The status is 201; what counts is 200.", "{&#34;ack&#34;:{&#34;status&#34;:[200,201]}}",
+				"merchant set m3 --ack-status 200,201",
+			},
+			"",
+		},
+		{
+			`"profile":"standard"`, store.HTTPStatus, 500, "oops",
+			[]string{"The status is 500; what counts is 2xx.", "oops"},
+			"Expected and received",
+		},
+		{
+			`"profile":"alipay_mapi"`, store.AckEmpty, 200, "",
+			[]string{`<ins class="missing">success</ins>`, "(nothing)", "Reply", "(nothing)"},
+			"this setting accepts",
+		},
+		{
+			`"profile":"form","ack":{"match":"json_path","path":"code","text":"0"}`, store.AckMismatch, 200, "{}",
+			[]string{"&#34;code&#34;"},
+			"this setting accepts",
+		},
+	} {
+		mchID := "m" + strconv.Itoa(i)
+		w.call("POST", "/v1/merchants", `{"mch_id":"`+mchID+`","notify_url":"https://shop.example.com/n",`+
+			tt.merchant+`}`)
+		id := w.send(mchID, "order")
+		w.settle(mchID, func(c store.Claim) store.Outcome {
+			o := refused(tt.reason, tt.reply)(c)
+			if o.Attempt.Status = tt.status; tt.reason == store.HTTPStatus {
+				o.Attempt.Verdict = store.HTTP5xx
+			}
+			return o
+		})
+		r := w.get("notifications/"+id).want(200, tt.says...)
+		if tt.none != "" {
+			r.wantNone(tt.none)
+		}
+	}
 }
 
 func TestHeld(t *testing.T) {

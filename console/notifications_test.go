@@ -48,6 +48,8 @@ func TestNotifications(t *testing.T) {
 	w.get("notifications?verdict=none").want(422, "query.verdict")
 	w.get("notifications?created_to=tomorrow").want(422, "query.created_to")
 	w.get("notifications?cursor=x").want(400)
+	w.get("notifications?limit=1&mch_id=m2").want(200, third, `limit=1&amp;mch_id=m2"`).wantNone(second)
+	w.get("notifications?limit=501").want(422, "query.limit")
 }
 
 func TestSearchBox(t *testing.T) {

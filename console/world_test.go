@@ -28,6 +28,7 @@ import (
 type world struct {
 	t       *testing.T
 	store   store.Store
+	ring    *keyring.Ring
 	api     *api.API
 	console *Console
 	handler http.Handler
@@ -51,7 +52,7 @@ func newWorld(t *testing.T, change ...func(o *api.Options)) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, store: s}
+	w := &world{t: t, store: s, ring: ring}
 	o := api.Options{
 		Store: s, Intake: intake{s}, Ring: ring, Rules: &egress.Rules{}, AdminKey: adminKey, MaxInflightDefault: 16,
 		Log: slog.New(slog.DiscardHandler), Version: "test",
