@@ -119,12 +119,12 @@ func (a *API) denied(w http.ResponseWriter, r *http.Request, rule access, who Pr
 			who.Name = nobody
 		}
 		ctx := WithCaller(r.Context(), a.CallerOf(w, r, who))
-		a.Service.seldom(ctx, rule.action, objectOf(r), p.Slug(), nil)
+		a.Service.seldom(ctx, rule.action, ObjectOf(r), p.Slug(), nil)
 	}
 }
 
-// objectOf is what a request is about, as far as its path says.
-func objectOf(r *http.Request) string {
+// ObjectOf is what a request is about, as far as its path says.
+func ObjectOf(r *http.Request) string {
 	for _, kind := range []struct{ name, value string }{
 		{"merchant", r.PathValue("mch_id")},
 		{"notification", r.PathValue("notify_id")},
@@ -146,7 +146,7 @@ func objectOf(r *http.Request) string {
 func (a *API) recorded(action string, handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer := &heldAnswer{ResponseWriter: w, header: http.Header{}}
-		err := a.Service.Record(r.Context(), action, objectOf(r), func(ctx context.Context) error {
+		err := a.Service.Record(r.Context(), action, ObjectOf(r), func(ctx context.Context) error {
 			handle(answer, r.WithContext(ctx))
 			return answer.problem()
 		})

@@ -206,7 +206,7 @@ func (c *Console) act(w http.ResponseWriter, r *request, rt route) {
 	if action == "" {
 		err = do(r.Context())
 	} else {
-		err = c.service.Record(r.Context(), action, strings.TrimPrefix(r.URL.Path, "/console/"), do)
+		err = c.service.Record(r.Context(), action, api.ObjectOf(r.Request), do)
 	}
 	if err != nil {
 		c.fail(w, r, err)
