@@ -19,11 +19,11 @@ const (
 	auditPath     = "audit"
 	auditPageSize = 50
 	// auditScanMax bounds the entries that one page goes through for a filter; the next page goes on there.
-	auditScanMax = 5000
+	auditScanMax = 2000
 	// auditStep is how many entries are read at once.
-	auditStep = 500
+	auditStep = 250
 	// chainWait is how long one page may spend on checking the chain. What is checked stays checked.
-	chainWait = 60 * time.Millisecond
+	chainWait = 30 * time.Millisecond
 )
 
 func (c *Console) auditRoutes() []route {
