@@ -181,22 +181,22 @@ func TestLinks(t *testing.T) {
 // TestPortal: a merchant sees what is its own, on every page that it may see at all, and does nothing.
 func TestPortal(t *testing.T) {
 	w := newWorld(t)
-	w.mapi("m1")
-	w.mapi("m2")
-	mine, other := w.send("m1", "order-1"), w.send("m2", "order-2")
+	w.mapi("m-1")
+	w.mapi("m-2")
+	mine, other := w.send("m-1", "order-1"), w.send("m-2", "order-2")
 	b := w.browser()
-	b.ask(w.linked("/v1/merchants/m1/portal-link"), nil).goes("/console/")
+	b.ask(w.linked("/v1/merchants/m-1/portal-link"), nil).goes("/console/")
 	for _, p := range places {
 		r := b.ask(root+p.path, nil)
-		if api.Permit(api.Principal{Role: api.RolePortal, MchID: "m1"}, p.needs) != nil {
+		if api.Permit(api.Principal{Role: api.RolePortal, MchID: "m-1"}, p.needs) != nil {
 			r.want(403)
 			r.wantNone(`href="` + root + p.path + `"`)
 		} else {
 			r.want(w.get(p.path).status)
 		}
-		r.wantNone("m2", "order-2", other)
+		r.wantNone("m-2", "order-2", other)
 	}
-	for _, target := range []string{"merchants/m2", "notifications/" + other} {
+	for _, target := range []string{"merchants/m-2", "notifications/" + other} {
 		if r := b.ask(root+target, nil); r.status != 404 {
 			t.Errorf("%s: %d", target, r.status)
 		}
