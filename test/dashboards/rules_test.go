@@ -241,6 +241,14 @@ func TestEveryAlertIsTested(t *testing.T) {
 					quiet[alert]++
 				}
 			}
+			for _, e := range c.Exprs {
+				if !strings.HasPrefix(e.Expr, `ALERTS{alertname="`+alert+`"`) {
+					t.Errorf("%s: test %q asks for %s", name, c.Name, e.Expr)
+				}
+				if len(e.Expect) == 0 {
+					quiet[alert]++
+				}
+			}
 		}
 	}
 	for _, r := range rules(t, "alerts.yaml") {
