@@ -189,6 +189,28 @@ func scrape(t *testing.T) []string {
 	return lines
 }
 
+// TestInhibitions: an inhibition by, or of, an alert that does not exist does nothing, and nobody would
+// notice.
+func TestInhibitions(t *testing.T) {
+	text, err := os.ReadFile(folder + "alertmanager.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := []string{"Paynotify"} // of the pattern for all
+	for _, r := range rules(t, "alerts.yaml") {
+		known = append(known, r.Alert)
+	}
+	named := regexp.MustCompile(`Paynotify\w*`).FindAllString(string(text), -1)
+	if len(named) < 8 {
+		t.Errorf("the sample names %d alerts: the pattern is broken", len(named))
+	}
+	for _, name := range named {
+		if !slices.Contains(known, name) {
+			t.Errorf("alertmanager.yaml names %s, an alert that does not exist", name)
+		}
+	}
+}
+
 // TestAlertmanager: the sample is valid, and pages go where pages go.
 func TestAlertmanager(t *testing.T) {
 	t.Parallel()

@@ -41,7 +41,7 @@ func TestMutants(t *testing.T) {
 	tests := map[bool][]testFile{} // by "of alerts"
 	for _, name := range []string{
 		"alerts_test.yaml", "alerts_raw_test.yaml", "alerts_slow_test.yaml",
-		"recording_test.yaml", "recording_slow_test.yaml",
+		"recording_test.yaml", "recording_slow_test.yaml", "recording_month_test.yaml",
 	} {
 		var file testFile
 		readYAML(t, name, &file)

@@ -76,9 +76,15 @@ func tool(t *testing.T, name, debian string) string {
 	return path
 }
 
+// promtool is the tool, of Prometheus 2: in version 3 a window no longer takes the sample at its begin, which
+// changes figures that the unit tests state.
 func promtool(t *testing.T) string {
 	t.Helper()
-	return tool(t, "promtool", "prometheus")
+	path := tool(t, "promtool", "prometheus")
+	if version := run(t, path, "--version"); !strings.Contains(version, "version 2.") {
+		t.Skipf("the unit tests are for promtool 2, this is %s", version)
+	}
+	return path
 }
 
 // run runs a tool to its end.
