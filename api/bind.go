@@ -123,7 +123,7 @@ func (d *declared) readParameters(in reflect.Value, r *http.Request) (faults []p
 			})
 		}
 	}
-	slices.SortFunc(faults, func(a, b profile.Fault) int { return strings.Compare(a.Location, b.Location) })
+	sortFaults(faults)
 	return faults
 }
 

@@ -2,8 +2,10 @@ package console
 
 import (
 	"cmp"
+	"maps"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 
 	"paynotify/api"
@@ -131,8 +133,9 @@ func (c *Console) group(r *request, t *groupTable, q store.Query) error {
 		g.Count = n
 		t.Groups = append(t.Groups, g)
 	}
-	slices.SortFunc(t.Groups, func(a, b group) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Href, b.Href))
+	sort.Slice(t.Groups, func(i, j int) bool {
+		a, b := &t.Groups[i], &t.Groups[j]
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Href, b.Href)) < 0
 	})
 	t.Groups = t.Groups[:min(len(t.Groups), groupsMost)]
 	return nil
@@ -196,10 +199,9 @@ func (c *Console) plan(r *request, d *exhaustedData) error {
 		})
 	}
 	p.More = len(plan.Merchants) - len(p.Merchants)
-	for field, sum := range plan.Amounts {
-		p.Amounts = append(p.Amounts, amountRow{field, sum})
+	for _, field := range slices.Sorted(maps.Keys(plan.Amounts)) {
+		p.Amounts = append(p.Amounts, amountRow{field, plan.Amounts[field]})
 	}
-	slices.SortFunc(p.Amounts, func(a, b amountRow) int { return cmp.Compare(a.Field, b.Field) })
 	d.Plan = p
 	return nil
 }

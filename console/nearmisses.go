@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -74,7 +75,7 @@ func (c *Console) nearMisses(r *request) (page, error) {
 		}
 		rows = append(rows, found{row, counts.Total})
 	}
-	slices.SortStableFunc(rows, func(a, b found) int { return cmp.Compare(b.total, a.total) })
+	sort.SliceStable(rows, func(i, j int) bool { return rows[i].total > rows[j].total })
 	for _, f := range rows {
 		d.Reasons = append(d.Reasons, f.row)
 	}

@@ -94,7 +94,9 @@ func TestComparison(t *testing.T) {
 	}{
 		{
 			`"profile":"alipay_mapi"`, store.AckCase, 200, "SUCCESS",
-			[]string{`<ins class="missing">success</ins>`, `<ins class="extra">SUCCESS</ins>`, "--ack-lenient ack_case"},
+			[]string{
+				`<ins class="missing">success</ins>`, `<ins class="extra">SUCCESS</ins>`, "--ack-lenient ack_case",
+			},
 			"",
 		},
 		{

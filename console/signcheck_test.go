@@ -29,7 +29,9 @@ func (w *world) sent(c store.Claim) store.Outcome {
 		w.t.Fatal(err)
 	}
 	o := refused(store.AckMismatch, "fail")(c)
-	msg, err := profile.Encode(p, profile.Input{Notification: &c.Notification, Merchant: &m, Keys: keys, Now: c.ClaimedAt})
+	msg, err := profile.Encode(p, profile.Input{
+		Notification: &c.Notification, Merchant: &m, Keys: keys, Now: c.ClaimedAt,
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -53,10 +55,12 @@ func TestSignatureCommands(t *testing.T) {
 	for name, more := range map[string]string{
 		"alipay": "", "alipay/RSA": `"sign_type":"RSA"`, "alipay/gbk": `"charset":"gbk"`,
 		"alipay/query": `"options":{"sign_type_in":"query"}`, "alipay_mapi": secret,
-		"wechat_v2": `"app_id":"wx1",` + secret, "wechat_v2/HMAC": `"app_id":"wx1","sign_type":"HMAC-SHA256",` + secret,
-		"wechat_v3": `"app_id":"wx1",` + secret, "standard": `"key":{"secret":"whsec_` +
+		"wechat_v2":      `"app_id":"wx1",` + secret,
+		"wechat_v2/HMAC": `"app_id":"wx1","sign_type":"HMAC-SHA256",` + secret,
+		"wechat_v3":      `"app_id":"wx1",` + secret, "standard": `"key":{"secret":"whsec_` +
 			`dGVzdG9ubHlkb25vdHVzZWluYW55cHJvZHVjdGlvbg=="}`, "stripe": secret, "json_rsa": "",
-		"json_rsa/RSA": `"sign_type":"RSA"`, "json_rsa/json": `"options":{"body":"json"}`, "epay": secret, "jeepay": secret,
+		"json_rsa/RSA": `"sign_type":"RSA"`, "json_rsa/json": `"options":{"body":"json"}`,
+		"epay": secret, "jeepay": secret,
 		"form/header": `"options":{"header_signature":true}`,
 	} {
 		t.Run(name, func(t *testing.T) {

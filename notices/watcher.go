@@ -3,6 +3,7 @@ package notices
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -107,8 +108,8 @@ func (w *watcher) tick(now time.Time) (found []Notice) {
 			*g = gather{due: now.Add(noticeEvery)}
 		}
 	}
-	slices.SortFunc(found, func(a, b Notice) int {
-		return strings.Compare(a.MchID+" "+a.Type, b.MchID+" "+b.Type)
+	sort.Slice(found, func(i, j int) bool {
+		return found[i].MchID+" "+found[i].Type < found[j].MchID+" "+found[j].Type
 	})
 	return found
 }

@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -59,8 +59,8 @@ func (k *APIKey) Live(now time.Time) bool {
 
 // SortKeys puts keys into the order of Store.Keys, oldest first.
 func SortKeys(ks []APIKey) {
-	slices.SortFunc(ks, func(a, b APIKey) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	sort.Slice(ks, func(i, j int) bool {
+		return cmp.Or(ks[i].CreatedAt.Compare(ks[j].CreatedAt), cmp.Compare(ks[i].ID, ks[j].ID)) < 0
 	})
 }
 

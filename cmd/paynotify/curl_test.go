@@ -66,7 +66,8 @@ func TestCurlSendsTheSameBytes(t *testing.T) {
 			})
 			want := <-r.requests
 			command := view.Curl()
-			if strings.ContainsFunc(command, func(c rune) bool { return !unicode.IsPrint(c) && c != '\n' && c != '\t' }) {
+			hidden := func(c rune) bool { return !unicode.IsPrint(c) && c != '\n' && c != '\t' }
+			if strings.ContainsFunc(command, hidden) {
 				t.Errorf("a terminal would act on %q", command)
 			}
 			runShell(t, command)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,7 +88,7 @@ func redisNodes(ctx context.Context, client redis.UniversalClient) (nodes []redi
 			nodes = append(nodes, redisNode{Client: master, name: master.Options().Addr})
 			return nil
 		})
-		slices.SortFunc(nodes, func(a, b redisNode) int { return strings.Compare(a.name, b.name) })
+		sort.Slice(nodes, func(i, j int) bool { return nodes[i].name < nodes[j].name })
 	default:
 		err = fmt.Errorf("a client of kind %T", client)
 	}

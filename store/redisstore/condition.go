@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -76,7 +77,7 @@ func (s *Store) inspect(ctx context.Context) (condition, error) {
 		all.nodes = append(all.nodes, n)
 		return nil
 	})
-	slices.SortFunc(all.nodes, func(a, b nodeState) int { return strings.Compare(a.addr, b.addr) })
+	sort.Slice(all.nodes, func(i, j int) bool { return all.nodes[i].addr < all.nodes[j].addr })
 	slices.Sort(all.silent)
 	return all, err
 }
