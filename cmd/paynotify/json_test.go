@@ -24,6 +24,7 @@ var jsonLines = []string{
 	"merchant add m3 --profile form --notify-url URL", "merchant remove m3",
 	"send --mch m1", "list", "list --mch m1 --limit 1", "show ID", "show ID --evidence",
 	"show ID --evidence --attempt 1", "resend ID --reason why --force", "tail --wait 0s --after CURSOR",
+	"replay --mch m1 --dry-run",
 	"sending stop --reason why", "sending status", "sending start --reason why",
 	"key add --role read", "key list", "key login-link", "audit verify", "key revoke KEY",
 	"backup DIR/copy.db", "fsck --store sqlite:DIR/copy.db",
