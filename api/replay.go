@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 	"math/big"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -79,17 +81,19 @@ func (s *Service) PlanReplay(ctx context.Context, req ReplayRequest) (ReplayPlan
 		return ReplayPlan{}, err
 	}
 	q := store.Query{MchID: job.MchID, State: job.State, CreatedFrom: job.From, CreatedTo: job.To}
-	counts, err := s.Store.Count(ctx, q, 0)
-	if err != nil {
-		return ReplayPlan{}, fromStore(err)
-	}
-	sample, err := s.Store.Sample(ctx, q, replaySampleMax)
-	if err != nil {
-		return ReplayPlan{}, fromStore(err)
-	}
-	q.State = store.Spent
-	spent, err := s.Store.Count(ctx, q, replaySpentLookMax)
-	if err != nil {
+	acknowledged := q
+	acknowledged.State = store.Spent
+	var (
+		counts, spent store.Counts
+		sample        []store.Notification
+		errs          [3]error
+		calls         sync.WaitGroup
+	)
+	calls.Go(func() { counts, errs[0] = s.Store.Count(ctx, q, 0) })
+	calls.Go(func() { sample, errs[1] = s.Store.Sample(ctx, q, replaySampleMax) })
+	calls.Go(func() { spent, errs[2] = s.Store.Count(ctx, acknowledged, replaySpentLookMax) })
+	calls.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
 		return ReplayPlan{}, fromStore(err)
 	}
 	p := ReplayPlan{

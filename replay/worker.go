@@ -15,7 +15,7 @@ const (
 	leaseFor  = 9 * time.Second // how long a worker that says nothing keeps the others waiting
 	stepMax   = 5 * time.Second // of one step: the lease must not run out meanwhile
 	finishMax = 2 * time.Second // of the last save, when the process stops
-	saveEvery = 300 * time.Millisecond
+	saveEvery = 200 * time.Millisecond
 	readEvery = 500 * time.Millisecond // between looks whether somebody has canceled it
 
 	pauseMin   = 10 * time.Millisecond  // between steps while something happens
@@ -197,6 +197,9 @@ func (w *worker) rest(moved, stopped bool) time.Duration {
 		w.pause = min(pauseMax, max(pauseMin, 2*w.pause))
 	}
 	wait := w.pause
+	if w.dirty {
+		wait = min(wait, saveEvery)
+	}
 	if w.tokens != nil && slices.ContainsFunc(w.job.Window, func(o Outstanding) bool { return !o.Asked }) {
 		missing := 1 - w.tokens.TokensAt(time.Now())
 		next := time.Duration(missing / float64(w.tokens.Limit()) * float64(time.Second))

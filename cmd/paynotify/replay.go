@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"paynotify/api"
+	"paynotify/replay"
 	"paynotify/store"
 )
 
@@ -66,10 +68,36 @@ is the replay as it stands, the last one at its end.`,
 	completeFlag(c, "state", []string{
 		string(store.Exhausted), string(store.Canceled), string(store.Quarantined), string(store.Pending),
 	})
-	if err := c.RegisterFlagCompletionFunc("mch", completeMchFlag); err != nil {
-		panic(err) // --mch stands above
+	for flag, complete := range map[string]completionFunc{
+		"mch": completeMchFlag, "watch": completeReplays, "cancel": completeReplays,
+	} {
+		if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // they stand above
+		}
 	}
 	return c
+}
+
+// completeReplays offers the replays that are running.
+func completeReplays(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), completionWait)
+	defer cancel()
+	c, err := newClient(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var list api.ReplayList
+	if _, err := c.do(ctx, get("v1", "replays"), &list); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for i := range list.Replays {
+		if v := &list.Replays[i]; v.State == replay.Running {
+			about := fmt.Sprintf("%d of %d", ended(v), v.Matched)
+			words = append(words, cobra.CompletionWithDesc(v.ReplayID, about))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (f *replayFlags) run(cmd *cobra.Command, c *client) error {
@@ -99,7 +127,7 @@ func (f *replayFlags) run(cmd *cobra.Command, c *client) error {
 	if f.dryRun && wantsJSON(cmd) {
 		return printLine(cmd.OutOrStdout(), raw)
 	}
-	printPlan(people, &plan, f.dryRun)
+	printPlan(people, &plan)
 	if f.dryRun || plan.Matched == 0 {
 		return nil
 	}
@@ -166,16 +194,16 @@ func planReplay(cmd *cobra.Command, c *client, body map[string]any) (api.ReplayP
 const merchantsShown = 10
 
 // printPlan says what a replay would do.
-func printPlan(w io.Writer, p *api.ReplayPlan, dry bool) {
+func printPlan(w io.Writer, p *api.ReplayPlan) {
 	if p.Matched == 0 {
 		fmt.Fprintln(w, "No notification matches.")
 	} else {
-		would := "go"
-		if dry {
-			would = "would go"
+		verb := "match"
+		if p.Matched == 1 {
+			verb = "matches"
 		}
-		fmt.Fprintf(w, "%s of %s %s out again.\n", counted(p.Matched, "notification"),
-			counted(len(p.Merchants), "merchant"), would)
+		fmt.Fprintf(w, "%s of %s %s.\n", counted(p.Matched, "notification"),
+			counted(len(p.Merchants), "merchant"), verb)
 	}
 	ids := slices.SortedFunc(maps.Keys(p.Merchants), func(a, b string) int {
 		return cmp.Or(p.Merchants[b]-p.Merchants[a], cmp.Compare(a, b))

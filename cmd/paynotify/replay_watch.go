@@ -198,7 +198,7 @@ type bar struct {
 // draw replaces the line.
 func (b *bar) draw(v *api.ReplayView, perSecond float64, left time.Duration) {
 	width, _, err := term.GetSize(int(b.out.Fd()))
-	if err != nil {
+	if err != nil || width <= 0 { // some terminals do not know how wide they are
 		width = 80
 	}
 	fmt.Fprint(b.out, "\r\x1b[K"+barLine(v, perSecond, left, width, b.paint))
@@ -216,7 +216,8 @@ func (b *bar) clear() {
 // barLine is the line of a terminal that is so many characters wide.
 func barLine(v *api.ReplayView, perSecond float64, left time.Duration, width int, paint palette) string {
 	words := progress(v, perSecond, left)
-	room := min(barMax, width-len(words)-4) // brackets, a blank, and the last column stays empty
+	// Brackets, a blank, and the last column stays empty. The words grow; the bar is not to jump then.
+	room := min(barMax, width-55, width-len(words)-4)
 	if room < 5 {
 		return cut(words, max(2, width-1))
 	}
