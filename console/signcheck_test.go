@@ -59,11 +59,12 @@ func TestSignatureCommands(t *testing.T) {
 		"wechat_v2/HMAC": `"app_id":"wx1","sign_type":"HMAC-SHA256",` + secret,
 		"wechat_v3":      `"app_id":"wx1",` + secret, "standard": `"key":{"secret":"whsec_` +
 			`dGVzdG9ubHlkb25vdHVzZWluYW55cHJvZHVjdGlvbg=="}`, "stripe": secret, "json_rsa": "",
-		"json_rsa/RSA": `"sign_type":"RSA"`, "json_rsa/json": `"options":{"body":"json"}`,
-		"epay": secret, "jeepay": secret,
+		"json_rsa/RSA": `"sign_type":"RSA"`, "json_rsa/json": `"options":{"body":"json"}`, "epay": secret,
+		"jeepay":      secret,
 		"form/header": `"options":{"header_signature":true}`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			p, _, _ := strings.Cut(name, "/")
 			if more != "" {

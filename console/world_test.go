@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func newWorld(t *testing.T, change ...func(o *api.Options)) *world {
 	}
 	w.api = api.New(o)
 	w.console = New(Options{API: w.api, Version: "test"})
-	w.console.pages = newOracle(t, w.console.pages)
+	w.console.pages = &oracle{t, w.console.pages}
 	w.handler = w.console.Handler()
 	return w
 }
@@ -83,14 +84,26 @@ func (intake) Nudge() {}
 // oracle executes every page with html/template too and demands the same bytes: package tmpl must not know
 // anything better.
 type oracle struct {
-	t     *testing.T
-	own   renderer
-	model *template.Template
+	t   *testing.T
+	own renderer
 }
 
-func newOracle(t *testing.T, own renderer) *oracle {
+// model is html/template with all templates. It is made once, because reading and judging them takes
+// longer than most tests; what its function t does is said for each page.
+var model struct {
+	sync.Mutex
+
+	all *template.Template
+	t   tmpl.Func
+}
+
+// modelOf reads the templates; the lock is held.
+func modelOf(t *testing.T) *template.Template {
 	t.Helper()
-	model := template.New("").Funcs(template.FuncMap{"t": func(...any) (any, error) { return nil, nil }})
+	if model.all != nil {
+		return model.all
+	}
+	all := template.New("").Funcs(template.FuncMap{"t": func(args ...any) (any, error) { return model.t(args) }})
 	entries, err := fs.ReadDir(templates, "templates")
 	if err != nil {
 		t.Fatal(err)
@@ -101,11 +114,12 @@ func newOracle(t *testing.T, own renderer) *oracle {
 			t.Fatal(err)
 		}
 		name := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
-		if _, err := model.New(name).Parse(string(text)); err != nil {
+		if _, err := all.New(name).Parse(string(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return &oracle{t, own, model}
+	model.all = all
+	return all
 }
 
 func (o *oracle) Execute(w *bytes.Buffer, name string, data any, funcs map[string]tmpl.Func) error {
@@ -113,16 +127,12 @@ func (o *oracle) Execute(w *bytes.Buffer, name string, data any, funcs map[strin
 		o.t.Errorf("%s: %v", name, err)
 		return err
 	}
-	model, err := o.model.Clone()
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	called := template.FuncMap{}
-	for name, f := range funcs {
-		called[name] = func(args ...any) (any, error) { return f(args) }
-	}
+	model.Lock()
+	defer model.Unlock()
+	all := modelOf(o.t)
+	model.t = funcs["t"]
 	var want bytes.Buffer
-	if err := model.Funcs(called).ExecuteTemplate(&want, name, data); err != nil {
+	if err := all.ExecuteTemplate(&want, name, data); err != nil {
 		o.t.Errorf("%s: html/template: %v", name, err)
 	} else if got, want := differ(w.String(), want.String()); got != want {
 		o.t.Errorf("%s is not what html/template makes of it:\n got …%q\nwant …%q", name, got, want)
