@@ -46,3 +46,26 @@ func TestSeenBy(t *testing.T) {
 	w.get("notifications/"+mine, key("operator", "null")).want(200, ">Resend<").wantNone("Who did what")
 	w.get("notifications", key("auditor", "null")).want(403)
 }
+
+// TestNotificationInPortal looks with a merchant's own link.
+func TestNotificationInPortal(t *testing.T) {
+	w := newWorld(t)
+	w.mapi("m1")
+	w.mapi("m2")
+	mine, other := w.send("m1", "order-1"), w.send("m2", "order-2")
+	w.settle("m1", func(c store.Claim) store.Outcome {
+		o := w.sent(c)
+		o.Attempt.Detail = "for operators"
+		return o
+	})
+	b := w.browser()
+	b.ask(w.linked("/v1/merchants/m1/portal-link"), nil).goes("/console/")
+	look := func(path string) reply { return b.ask(root+path, nil) }
+	look("notifications").want(200, mine).wantNone(other)
+	look("notifications/"+mine).want(200, "refused ack_mismatch", "fail", "The request of attempt 1, as sent",
+		"What was signed", "(portal)").
+		wantNone("for operators", "192.0.2.1", ">Resend<", ">Cancel<", "Who did what", "merchant set")
+	look("notifications/" + other).want(404)
+	look("notifications?q=order-2").want(200, "Nothing is known")
+	b.ask(root+"notifications/"+mine+"/resend", url.Values{"reason": {"x"}}).want(403)
+}
