@@ -20,6 +20,8 @@ import (
 const (
 	ranksStep = 500 // ranks asked for in one script, about a millisecond
 	tallied   = 4   // values for each partition
+
+	neighbours = 4 // that may be taken into a sample together
 )
 
 var (
@@ -170,29 +172,48 @@ func (s *Store) draw(ctx context.Context, all []shelf, most int) ([]spot, error)
 	return slices.Compact(spots), err // what moved meanwhile may have been met twice
 }
 
-// ranksOf lists the ranges of ranks at which most of what is on shelves stand, or all of it, by shard.
+// ranksOf lists the ranges of ranks at which most of what is on shelves stand, or all of it, by shard. Of many
+// it takes a few neighbours at a time, which is one look for Redis: as far apart as it must be, from a place that
+// is drawn, and round.
 func ranksOf(all []shelf, most int) map[int][]any {
+	ranks := map[int][]any{}
 	total := int64(0)
 	for _, at := range all {
 		total += at.n
+		for from := int64(0); total <= int64(most) && from < at.n; from += ranksStep {
+			first := at.before + from
+			ranks[at.shard] = append(ranks[at.shard], at.set, first, min(first+ranksStep, at.before+at.n)-1)
+		}
 	}
-	every := max(1, float64(total)/float64(most))
+	if total <= int64(most) {
+		return ranks
+	}
+	clear(ranks)
+	run := int64(1)
+	if most >= ranksStep {
+		run = min(neighbours, 1+total/int64(most)/neighbours)
+	}
+	looks := max(1, int64(most)/run)
+	every := float64(total) / float64(looks)
 	next := rand.Float64() * every //nolint:gosec // no secret
-	ranks := map[int][]any{}
-	seen := int64(0)
+	seen, rest := int64(0), int64(0)
+	if wrapped := int64(next+float64(looks-1)*every) + run - total; wrapped > 0 {
+		rest = wrapped // of the last look's neighbours
+	}
 	for _, at := range all {
-		if every == 1 {
-			for from := int64(0); from < at.n; from += ranksStep {
-				first := at.before + from
-				ranks[at.shard] = append(ranks[at.shard], at.set, first, min(first+ranksStep, at.before+at.n)-1)
+		for end := seen + at.n; seen < end; {
+			if rest == 0 {
+				if seen = int64(next); seen >= end {
+					seen = end
+					break
+				}
+				next, rest = next+every, run
 			}
-			continue
+			n := min(rest, end-seen)
+			first := at.before + seen - (end - at.n)
+			ranks[at.shard] = append(ranks[at.shard], at.set, first, first+n-1)
+			seen, rest = seen+n, rest-n
 		}
-		for ; int64(next) < seen+at.n; next += every {
-			rank := at.before + int64(next) - seen
-			ranks[at.shard] = append(ranks[at.shard], at.set, rank, rank)
-		}
-		seen += at.n
 	}
 	return ranks
 }
