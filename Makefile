@@ -12,15 +12,18 @@ ARGS     ?=
 FSYNC    ?= everysec
 
 # Where goroutines meet. The rest is the same code with and without -race.
-RACE := ./api/... ./dispatcher/... ./notices/... ./queue/... ./retry/... ./sandbox/... ./signer/... ./store/...
+RACE := ./api/... ./console/... ./dispatcher/... ./notices/... ./queue/... ./replay/... ./retry/... ./sandbox/... ./signer/... ./store/...
 
-.PHONY: help build demo docs interop test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
+.PHONY: help build build-otel test-otel demo docs interop test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## one static binary, bin/paynotify
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/paynotify ./cmd/paynotify
+
+build-otel: ## the same with OpenTelemetry export of every attempt
+	CGO_ENABLED=0 $(GO) build -tags otel,grpcnotrace -trimpath -ldflags '-s -w' -o bin/paynotify ./cmd/paynotify
 
 demo: ## everything at once on this machine, with a live timeline (ARGS='--for 20s')
 	@CGO_ENABLED=0 $(GO) run ./cmd/paynotify demo $(ARGS)
@@ -30,11 +33,15 @@ demo: ## everything at once on this machine, with a live timeline (ARGS='--for 2
 test: deps check ## install what the tests need (apt, when root), then check and test everything
 	$(GO) test -race -timeout 10m $(RACE)
 	CGO_ENABLED=0 $(GO) test -timeout 10m ./dispatcher/egress
+	$(GO) test -count 1 -timeout 5m -tags otel,grpcnotrace ./tracing ./test/tracing
 	cd test/interop && $(GO) test -count 1 -timeout 10m ./...
 	$(GO) test -count 1 -timeout 10m ./...
 
 interop: ## send through the binary to the providers' real SDKs (Go, and npm where it is)
 	cd test/interop && $(GO) test -count 1 -timeout 10m -v ./...
+
+test-otel: ## spans, against a collector on loopback
+	$(GO) test -count 1 -timeout 5m -tags otel,grpcnotrace ./tracing ./test/tracing
 
 test-race: ## every package under the race detector (slow)
 	$(GO) test -race -timeout 20m ./...
@@ -56,8 +63,10 @@ lint: ## golangci-lint, which also checks the format
 fmt: ## format with gofumpt, or gofmt where it is absent
 	$(if $(GOFUMPT),$(GOFUMPT),gofmt) -w $$(find . -name '*.go' -not -path './.*')
 
-docs: ## rewrite docs/profiles.md from the code
+docs: ## rewrite docs/profiles.md, access.md, metrics.md and api/openapi.json from the code
 	$(GO) test ./profile -run TestProfilesDoc -update
+	$(GO) test ./api -run 'OpenAPI|AccessDoc' -update
+	UPDATE=1 $(GO) test ./cmd/paynotify -run 'TestMetricsPage|TestSample'
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@for pkg in $$($(GO) list ./...); do \

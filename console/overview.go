@@ -121,16 +121,16 @@ func (c *Console) stateCards(r *request, d *overviewData) error {
 // queueCards are the numbers about what is to be sent now, and about merchants.
 func (r *request) queueCards(s *api.StatsView) []numberCard {
 	late := time.Duration(s.OldestOverdueSeconds * float64(time.Second))
-	tone := "ok"
+	tone, note := "ok", ""
+	if s.Due > 0 {
+		note = r.t("the oldest for %s", r.span(late))
+	}
 	if late > 5*time.Second { // what the alerts call late
 		tone = "warn"
 	}
 	cards := []numberCard{
 		{Tone: "info", Name: r.t("In flight"), Number: strconv.Itoa(s.InFlight)},
-		{
-			Tone: tone, Name: r.t("Due and not started"), Number: strconv.Itoa(s.Due),
-			Note: r.t("the oldest for %s", r.span(late)),
-		},
+		{Tone: tone, Name: r.t("Due and not started"), Number: strconv.Itoa(s.Due), Note: note},
 		{Name: r.t("Held"), Number: strconv.Itoa(s.Held), Href: root + "notifications?held=true"},
 	}
 	m := s.Merchants

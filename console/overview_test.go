@@ -16,7 +16,7 @@ func TestOverview(t *testing.T) {
 	w.settle("m1", acked)
 	w.call("POST", "/v1/notifications", `{"mch_id":"m1","params":{}}`)
 	w.settle("m1", refused(store.AckCase, "SUCCESS"))
-	w.get("").want(200, "1 merchants answer almost right", "pending",
+	w.get("").want(200, "does not count: 1.", "pending",
 		"/console/notifications?notify_state=pending",
 		"Due and not started", "Acknowledged by the first send", "50.0 %",
 		"/console/merchants/m1", "1 of 2", "ack_case")
