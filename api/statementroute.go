@@ -13,13 +13,20 @@ var statementParameters = []string{"date", "format", "utc_offset"}
 
 // statement answers GET /v1/merchants/{mch_id}/statement.
 func (a *API) statement(w http.ResponseWriter, r *http.Request) {
+	if err := a.Statement(w, r); err != nil {
+		a.refuse(w, r, asProblem(err))
+	}
+}
+
+// Statement answers a request for a statement, whose path has a mch_id and whose query says the rest. Its
+// error, a *Problem, is for a request of which nothing was written yet.
+func (a *API) Statement(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	req := StatementRequest{
 		MchID: r.PathValue("mch_id"), Date: q.Get("date"), Format: q.Get("format"), UTCOffset: q.Get("utc_offset"),
 	}
 	if p := unknownParameters(q, statementParameters); p != nil {
-		p.write(w)
-		return
+		return p
 	}
 	media, ending := "text/csv; charset=utf-8; header=present", statementCSV
 	if req.Format == statementJSONL {
@@ -30,7 +37,11 @@ func (a *API) statement(w http.ResponseWriter, r *http.Request) {
 		return nil
 	}}
 	err := a.Service.Statement(r.Context(), req, out)
+	if err != nil && !out.begun {
+		return err
+	}
 	a.endStream(w, r, out, err)
+	return nil
 }
 
 func (a *API) documentStatement() {

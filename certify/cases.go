@@ -59,7 +59,7 @@ var cases = []testCase{
 			if err != nil {
 				return msg, err
 			}
-			return tamper(msg, paymentOf(s.Profile).amount)
+			return tamper(msg, profile.SampleOf(s.Profile).Amount)
 		}),
 		wants: refuses,
 		why: "The amount was changed after signing, and the payment was taken: whoever touches a notification" +

@@ -96,8 +96,9 @@ type route struct {
 	// needs is the route of the API whose rights this one takes. A form is recorded in the audit log as that
 	// route's action.
 	needs string
-	show  func(r *request) (page, error)          // of a GET
-	do    func(r *request) (to string, err error) // of a POST; to is the path under /console/ to go on with
+	// show is of a GET, or of a POST whose answer is shown this once and stands nowhere else.
+	show func(r *request) (page, error)
+	do   func(r *request) (to string, err error) // of a POST; to is the path under /console/ to go on with
 	// serve is of a GET that answers something else than a page. Its error is shown only when it has written
 	// nothing.
 	serve func(w http.ResponseWriter, r *request) error
@@ -148,7 +149,7 @@ func (c *Console) guarded(rt route) http.Handler {
 		if p == nil {
 			p = permit(who, rt.needs)
 		}
-		if p != nil && rt.do != nil {
+		if p != nil && raw.Method == http.MethodPost {
 			c.api.Denied(w, raw, rt.needs, who, p)
 		}
 		if p != nil && p.Status == http.StatusUnauthorized {
@@ -159,30 +160,29 @@ func (c *Console) guarded(rt route) http.Handler {
 		switch {
 		case p != nil:
 			c.fail(w, r, p)
-		case rt.do != nil:
+		case raw.Method == http.MethodPost:
 			c.act(w, r, rt)
 		case rt.serve != nil:
 			if err := rt.serve(w, r); err != nil {
 				c.fail(w, r, err)
 			}
 		default:
-			c.view(w, r, rt)
+			next, err := rt.show(r)
+			c.goOn(w, r, next, err)
 		}
 	})
 }
 
-// view shows a page.
-func (c *Console) view(w http.ResponseWriter, r *request, rt route) {
-	p, err := rt.show(r)
-	if err != nil {
+// goOn shows a page, goes on with another one, or says what went wrong.
+func (c *Console) goOn(w http.ResponseWriter, r *request, p page, err error) {
+	switch {
+	case err != nil:
 		c.fail(w, r, err)
-		return
-	}
-	if p.to != "" {
+	case p.to != "":
 		http.Redirect(w, r.Request, root+p.to, http.StatusSeeOther)
-		return
+	default:
+		c.show(w, r, http.StatusOK, p)
 	}
-	c.show(w, r, http.StatusOK, p)
 }
 
 // act does what a form asks for, in the audit log, and goes on with a page.
@@ -196,10 +196,14 @@ func (c *Console) act(w http.ResponseWriter, r *request, rt route) {
 		c.fail(w, r, api.NewProblem(api.SlugInvalid, "The form cannot be read."))
 		return
 	}
-	var to string
+	var p page
 	action := actionOf(rt.needs)
 	do := func(ctx context.Context) (err error) {
-		to, err = rt.do(r.with(ctx))
+		if rt.show != nil {
+			p, err = rt.show(r.with(ctx))
+			return err
+		}
+		p.to, err = rt.do(r.with(ctx))
 		return err
 	}
 	var err error
@@ -208,11 +212,7 @@ func (c *Console) act(w http.ResponseWriter, r *request, rt route) {
 	} else {
 		err = c.service.Record(r.Context(), action, api.ObjectOf(r.Request), do)
 	}
-	if err != nil {
-		c.fail(w, r, err)
-		return
-	}
-	http.Redirect(w, r.Request, root+to, http.StatusSeeOther)
+	c.goOn(w, r, p, err)
 }
 
 // formBytesMax bounds a form. The largest has a list of order numbers.

@@ -22,8 +22,17 @@ const (
 )
 
 func (c *Console) merchantRoutes() []route {
+	one := "/console/merchants/{mch_id}"
 	return []route{
 		{pattern: "GET /console/merchants", needs: needsMerchants, show: c.merchants},
+		{pattern: "GET " + one, needs: needsMerchant, show: c.merchant},
+		{pattern: "GET " + one + "/statement", needs: needsStatement, serve: c.statement},
+		{pattern: "POST " + one + "/gaps", needs: needsGaps, show: c.gaps},
+		{pattern: "POST " + one + "/pause", needs: needsPause, do: c.pause},
+		{pattern: "POST " + one + "/resume", needs: needsResume, do: c.resume},
+		{pattern: "POST " + one + "/test", needs: needsAccept, do: c.testSend},
+		{pattern: "POST " + one + "/probe", needs: needsProbe, do: c.probe},
+		{pattern: "POST " + one + "/portal-link", needs: needsPortalLink, show: c.portalLink},
 	}
 }
 
