@@ -19,14 +19,15 @@ import (
 
 // benchOptions are the flags of `bench`.
 type benchOptions struct {
-	scenarios []string
-	store     string
-	rounds    int
-	messages  int64
-	conns     int
-	pending   int64
-	due       int64
-	json      bool
+	scenarios     []string
+	store         string
+	rounds        int
+	messages      int64
+	conns         int
+	pending       int64
+	due           int64
+	notifications int64
+	json          bool
 }
 
 // benchFigure is one line of the result.
@@ -82,6 +83,7 @@ func newBenchCommand() *cobra.Command {
 	f.Int64Var(&o.pending, "pending", 0, "notifications in the store for the backlog scenario "+
 		"(default 1000000, in Redis 500000)")
 	f.Int64Var(&o.due, "due", 100_000, "notifications due at one instant, and in memory")
+	f.Int64Var(&o.notifications, "notifications", 1_000_000, "notifications in the store for the browse scenario")
 	cmd.AddCommand(newBenchBareCommand())
 	return cmd
 }

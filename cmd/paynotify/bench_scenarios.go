@@ -43,6 +43,10 @@ var benchScenarios = []benchScenario{
 		asks: "bytes of Redis for a spent notification, before and after it was shrunk",
 	},
 	{
+		name: "browse", run: (*bench).browse, byName: true,
+		asks: "how long pages and lists take with many notifications in the store",
+	},
+	{
 		name: "fsync", run: (*bench).fsync, redis: true, byName: true,
 		asks: "throughput with appendfsync always, which is set for the whole Redis while it runs",
 	},
