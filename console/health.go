@@ -16,15 +16,8 @@ type health struct {
 	Last  chip   // the newest verdict
 
 	acked, nearMisses, failed, unclear, unsent int
-	// reasons counts what was not acknowledged, in the order in which it is seen: the newest first.
-	reasons []reasonCount
-}
 
-// reasonCount is how often something was the last that was heard.
-type reasonCount struct {
-	verdict store.Verdict
-	reason  store.Reason
-	n       int
+	missed map[string]int // by verdict and reason, what was not acknowledged
 }
 
 // healthOfMerchant looks at the newest notifications of a merchant.
@@ -38,7 +31,7 @@ func (c *Console) healthOfMerchant(r *request, mchID string) (health, error) {
 
 // health is told from notifications, newest first.
 func (r *request) health(ns []api.NotificationSummary) health {
-	var h health
+	h := health{missed: map[string]int{}}
 	const slot = 1000 / healthOf
 	for i := range ns {
 		tone := h.see(&ns[i])
@@ -61,8 +54,7 @@ func (h *health) see(n *api.NotificationSummary) string {
 		h.unsent++
 		return "idle"
 	}
-	verdict, reason := *n.LastVerdict, *n.LastReason
-	judged := judgedChip(verdict, reason)
+	judged := judgedChip(*n.LastVerdict, *n.LastReason)
 	if h.Last.Text == "" {
 		h.Last = judged
 	}
@@ -77,12 +69,6 @@ func (h *health) see(n *api.NotificationSummary) string {
 	default:
 		h.failed++
 	}
-	for i := range h.reasons {
-		if c := &h.reasons[i]; c.verdict == verdict && c.reason == reason {
-			c.n++
-			return judged.Tone
-		}
-	}
-	h.reasons = append(h.reasons, reasonCount{verdict, reason, 1})
+	h.missed[judged.Text]++
 	return judged.Tone
 }

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -84,16 +83,18 @@ func (c *Console) merchant(r *request) (page, error) {
 	at := root + merchantPath(m.MchID)
 	d := merchantData{
 		Live: at, Why: deref(m.PausedReason), Until: momentOr(m.PausedUntil), Meaning: laneMeaning(r, &m),
-		Warnings: m.Warnings, Facts: merchantFacts(r, &m), Settings: merchantSettings(&m),
+		Warnings: m.Warnings, Settings: settingsOf(&m),
+		Facts:         known("mch_id", m.MchID, r.t("Name"), m.Name, r.t("Profile"), m.Profile, "notify_url", m.NotifyURL),
 		Notifications: root + "notifications?mch_id=" + url.QueryEscape(m.MchID),
 		Schedule:      root + "schedule?mch_id=" + url.QueryEscape(m.MchID), Forms: formsOf(r, &m, at),
 	}
+	d.Facts = append(d.Facts, fact{Name: r.t("Created"), At: momentOf(m.CreatedAt.Time)})
 	d.State, d.Held = laneChips(&m)
 	if d.Health, err = c.healthOfMerchant(r, m.MchID); err != nil {
 		return page{}, err
 	}
-	d.Reasons = d.Health.rows(m.MchID)
-	if d.States, err = c.statesOf(r, m.MchID); err != nil {
+	d.Reasons = d.Health.rows(d.Notifications)
+	if d.States, err = c.statesOf(r, m.MchID, d.Notifications); err != nil {
 		return page{}, err
 	}
 	if r.Header.Get("HX-Request") == "" { // the live part does not show what takes long
@@ -126,33 +127,29 @@ func laneMeaning(r *request, m *api.MerchantView) string {
 	return heldCure(r, *m.HeldReason)
 }
 
-// rows are what the newest notifications came to that was no acknowledgement, the most common first.
-func (h *health) rows(mchID string) (rows []reasonRow) {
-	counts := slices.SortedStableFunc(slices.Values(h.reasons), func(a, b reasonCount) int {
-		return cmp.Compare(b.n, a.n)
-	})
-	for _, c := range counts {
-		f := filters{Query: store.Query{MchID: mchID, Verdict: c.verdict, Reason: c.reason}}
-		judged := judgedChip(c.verdict, c.reason)
+// rows are what the newest notifications came to that was no acknowledgement, the most common first; all is
+// the list of all of the merchant's.
+func (h *health) rows(all string) (rows []reasonRow) {
+	for _, missed := range mostCounted(h.missed) {
+		verdict, reason, _ := strings.Cut(missed, " ")
+		judged := judgedChip(store.Verdict(verdict), store.Reason(reason))
 		rows = append(rows, reasonRow{
-			Judged: judged, Count: c.n, Href: root + "notifications" + f.address(""),
-			Share: shareBar(judged.Tone, c.n, healthOf),
+			Judged: judged, Count: h.missed[missed], Href: all + "&verdict=" + verdict + "&reason=" + reason,
+			Share: shareBar(judged.Tone, h.missed[missed], healthOf),
 		})
 	}
 	return rows
 }
 
-// statesOf counts a merchant's notifications by state.
-func (c *Console) statesOf(r *request, mchID string) (cards []stateCard, err error) {
+// statesOf counts a merchant's notifications by state; all is the list of all of them.
+func (c *Console) statesOf(r *request, mchID, all string) (cards []stateCard, err error) {
 	for _, state := range store.States {
-		q := store.Query{MchID: mchID, State: state}
-		n, err := c.service.Counts(r.Context(), q, countMost)
+		n, err := c.service.Counts(r.Context(), store.Query{MchID: mchID, State: state}, countMost)
 		if err != nil {
 			return nil, err
 		}
-		f := filters{Query: q}
 		cards = append(cards, stateCard{
-			State: stateChip(state), Count: countText(n.Total, n.More), Href: root + "notifications" + f.address(""),
+			State: stateChip(state), Count: countText(n.Total, n.More), Href: all + "&notify_state=" + string(state),
 		})
 	}
 	return cards, nil
@@ -191,22 +188,26 @@ func (c *Console) slaOf(r *request, mchID string) (slaData, error) {
 	if v.OldestPendingAt != nil {
 		oldest = r.span(r.now.Sub(v.OldestPendingAt.Time))
 	}
-	d.Cards = []numberCard{
-		{
-			Name: r.t("Accepted"), Number: strconv.Itoa(v.Accepted),
-			Note: r.t("%d spent, %d pending, %d exhausted", v.Spent, v.Pending, v.Exhausted),
-		},
-		{Name: r.t("Acknowledged"), Number: percent(v.AckRate), Note: r.t("of those that are not pending")},
-		{Name: r.t("Half are acknowledged within"), Number: r.withinSeconds(v.TimeToAck.P50)},
-		{
-			Name: r.t("95 of 100 within"), Number: r.withinSeconds(v.TimeToAck.P95),
-			Note: r.t("99 of 100 within %s", r.withinSeconds(v.TimeToAck.P99)),
-		},
-		{Name: r.t("Sends per acknowledgement"), Number: decimal(v.SendsPerAck)},
-		{Name: r.t("Near-misses"), Number: percent(v.NearMissRate), Note: r.t("of those that were sent")},
-		{Name: r.t("The oldest pending"), Number: oldest},
-	}
+	d.Cards = cardsOf(
+		r.t("Accepted"), strconv.Itoa(v.Accepted),
+		r.t("%d spent, %d pending, %d exhausted", v.Spent, v.Pending, v.Exhausted),
+		r.t("Acknowledged"), percent(v.AckRate), r.t("of those that are not pending"),
+		r.t("Half are acknowledged within"), r.withinSeconds(v.TimeToAck.P50), "",
+		r.t("95 of 100 within"), r.withinSeconds(v.TimeToAck.P95),
+		r.t("99 of 100 within %s", r.withinSeconds(v.TimeToAck.P99)),
+		r.t("Sends per acknowledgement"), decimal(v.SendsPerAck), "",
+		r.t("Near-misses"), percent(v.NearMissRate), r.t("of those that were sent"),
+		r.t("The oldest pending"), oldest, "",
+	)
 	return d, nil
+}
+
+// cardsOf are cards: name, number, note, name, number, note.
+func cardsOf(texts ...string) (cards []numberCard) {
+	for i := 0; i+2 < len(texts); i += 3 {
+		cards = append(cards, numberCard{Name: texts[i], Number: texts[i+1], Note: texts[i+2]})
+	}
+	return cards
 }
 
 // percent is a rate that there may be nothing to tell of.
@@ -231,19 +232,18 @@ func (r *request) withinSeconds(s *float64) string {
 	return r.within(seconds(*s))
 }
 
-func merchantFacts(r *request, m *api.MerchantView) []fact {
-	facts := []fact{{Name: "mch_id", Text: m.MchID, Mono: true}}
-	if m.Name != "" {
-		facts = append(facts, fact{Name: r.t("Name"), Text: m.Name})
+// known are the facts that there are: name, text, name, text.
+func known(pairs ...string) (facts []fact) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			facts = append(facts, fact{Name: pairs[i], Text: pairs[i+1], Mono: true})
+		}
 	}
-	return append(facts,
-		fact{Name: r.t("Profile"), Text: m.Profile}, fact{Name: "notify_url", Text: m.NotifyURL, Mono: true},
-		fact{Name: r.t("Created"), At: momentOf(m.CreatedAt.Time)},
-	)
+	return facts
 }
 
-// merchantSettings are the settings in the API's words.
-func merchantSettings(m *api.MerchantView) []fact {
+// settingsOf are a merchant's settings in the API's words.
+func settingsOf(m *api.MerchantView) []fact {
 	asJSON := func(v any) string {
 		text, err := json.Marshal(v)
 		if err != nil || string(text) == "null" || string(text) == "{}" {
@@ -251,25 +251,10 @@ func merchantSettings(m *api.MerchantView) []fact {
 		}
 		return string(text)
 	}
-	headers := strings.Join(slices.Sorted(maps.Keys(m.Headers)), ", ")
-	var facts []fact
-	for _, s := range []struct{ name, text string }{
-		{"sign_type", m.SignType},
-		{"app_id", m.AppID},
-		{"charset", m.Charset},
-		{"schedule", m.Schedule},
-		{"ack", asJSON(m.Ack)},
-		{"max_inflight", strconv.Itoa(m.MaxInflight)},
-		{"rate_per_second", strconv.FormatFloat(m.RatePerSecond, 'g', -1, 64)},
-		{"options", asJSON(m.Options)},
-		{"tls", asJSON(m.TLS)},
-		{"headers", headers},
-	} {
-		if s.text != "" {
-			facts = append(facts, fact{Name: s.name, Text: s.text, Mono: true})
-		}
-	}
-	return facts
+	return known("sign_type", m.SignType, "app_id", m.AppID, "charset", m.Charset, "schedule", m.Schedule,
+		"ack", asJSON(m.Ack), "max_inflight", strconv.Itoa(m.MaxInflight),
+		"rate_per_second", strconv.FormatFloat(m.RatePerSecond, 'g', -1, 64), "options", asJSON(m.Options),
+		"tls", asJSON(m.TLS), "headers", strings.Join(slices.Sorted(maps.Keys(m.Headers)), ", "))
 }
 
 // keysOf is the public half of the key that signs now.
@@ -282,15 +267,8 @@ func (c *Console) keysOf(r *request, m *api.MerchantView) (d keyData, err error)
 		return d, err
 	}
 	d.PublicKey, d.Certificate = deref(k.PublicKey), deref(k.Certificate)
-	for _, f := range []fact{
-		{Name: "serial", Text: deref(k.Serial), Mono: true},
-		{Name: "whpk", Text: deref(k.Whpk), Mono: true},
-		{Name: r.t("Fingerprint of the public key (SHA-256)"), Text: keyPrint(k.PublicKeyBase64), Mono: true},
-	} {
-		if f.Text != "" {
-			d.Facts = append(d.Facts, f)
-		}
-	}
+	d.Facts = known("serial", deref(k.Serial), "whpk", deref(k.Whpk),
+		r.t("Fingerprint of the public key (SHA-256)"), keyPrint(k.PublicKeyBase64))
 	d.Shown = d.PublicKey != "" || len(d.Facts) > 0
 	return d, nil
 }

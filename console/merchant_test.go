@@ -28,7 +28,7 @@ func TestMerchant(t *testing.T) {
 	r := w.get("merchants/m1").want(200, "<h1>Merchant m1</h1>", "active", "What is due is sent.", "http",
 		"?mch_id=m1&amp;notify_state=pending", ">2</a>", "?mch_id=m1&amp;notify_state=spent", ">1</a>",
 		"1 acknowledged, 1 near-misses, 0 failed, 0 unclear, 1 not sent yet", "50.0 % were acknowledged",
-		"refused ack_html", "?mch_id=m1&amp;reason=ack_html&amp;verdict=refused", "notifications?mch_id=m1",
+		"refused ack_html", "?mch_id=m1&amp;verdict=refused&amp;reason=ack_html", "notifications?mch_id=m1",
 		"schedule?mch_id=m1", "audit?object=merchant%2Fm1", ">Pause</button>", ">Send test</button>",
 		">Make portal link</button>", "The last 24 hours", "Accepted", ">3<", "1 spent, 2 pending, 0 exhausted",
 		"100.0 %", "99 of 100 within", "Sends per acknowledgement", "1.00", "50.0 %", "Shop 1",
@@ -197,7 +197,7 @@ func TestGapsForm(t *testing.T) {
 		"missing\n&lt;b&gt;missing&lt;/b&gt;", "order-2", "pending", root+"notifications/"+open))
 	w.post(at, url.Values{"out_trade_nos": {"order-1"}}).want(200, "There are no gaps.")
 	w.post(at, url.Values{"out_trade_nos": {" \n"}}).want(422, "body.out_trade_nos", "0 order numbers", "Back")
-	w.post(at, url.Values{"out_trade_nos": {"a\n" + strings.Repeat("x", 65)}}).want(422, "body.out_trade_nos.1")
+	w.post(at, url.Values{"out_trade_nos": {"a\n" + strings.Repeat("x", 65)}}).want(422, "a line of more than 64")
 	w.post(at, url.Values{"out_trade_nos": {strings.Repeat("a\n", gapsMost+1)}}).want(422, "10001 order numbers")
 	w.post(at, url.Values{"out_trade_nos": {"x"}}, "Sec-Fetch-Site: cross-site").want(403)
 	w.post("merchants/m2/gaps", url.Values{"out_trade_nos": {"x"}}).want(404)

@@ -73,8 +73,7 @@ func (c *Console) pause(r *request) (to string, err error) {
 		req.Until = &until
 	}
 	if f.faults != nil {
-		f.faults[0].Location = "body.until"
-		return "", faulty(f.faults[0])
+		return "", faulty("body.until", f.faults[0].Message, f.faults[0].Cure)
 	}
 	mchID := r.PathValue("mch_id")
 	_, err = c.service.PauseMerchant(r.Context(), mchID, req)
@@ -103,9 +102,9 @@ func (c *Console) probe(r *request) (to string, err error) {
 }
 
 // faulty is the problem of a form with a field that is wrong.
-func faulty(f api.FieldError) error {
+func faulty(location, message, cure string) error {
 	p := api.NewProblem(api.SlugInvalid, "The form has a field that cannot be used.")
-	p.Errors = []api.FieldError{f}
+	p.Errors = []api.FieldError{{Location: location, Message: message, Cure: cure}}
 	return p
 }
 
@@ -140,8 +139,10 @@ type gapsData struct {
 
 // gapRow is an order of which the merchant has not acknowledged something.
 type gapRow struct {
-	OutTradeNo, NotifyType, NotifyID, Href string
-	State                                  chip
+	api.GapView
+
+	Href  string
+	State chip
 }
 
 // gaps looks for orders that the merchant was not told of. They come one a line.
@@ -160,10 +161,7 @@ func (c *Console) gaps(r *request) (page, error) {
 		NeverSeen: strings.Join(found.NeverSeen, "\n"), Back: root + merchantPath(mchID),
 	}
 	for _, g := range found.NotSpent {
-		d.NotSpent = append(d.NotSpent, gapRow{
-			OutTradeNo: g.OutTradeNo, NotifyType: g.NotifyType, NotifyID: g.NotifyID,
-			Href: notificationHref(g.NotifyID), State: stateChip(g.NotifyState),
-		})
+		d.NotSpent = append(d.NotSpent, gapRow{g, notificationHref(g.NotifyID), stateChip(g.NotifyState)})
 	}
 	return page{name: "gaps", title: r.t("Gaps of %s", mchID), data: d}, nil
 }
@@ -171,24 +169,19 @@ func (c *Console) gaps(r *request) (page, error) {
 // ordersOf reads order numbers, one a line.
 func ordersOf(text string) (orders []string, err error) {
 	const at = "body.out_trade_nos"
-	for line := range strings.Lines(strings.ToValidUTF8(text, "\uFFFD")) {
+	for _, line := range strings.Split(strings.ToValidUTF8(text, "\uFFFD"), "\n") {
 		order := strings.TrimSpace(line)
-		if order == "" {
-			continue
-		}
 		if utf8.RuneCountInString(order) > store.OutTradeNoCharsMax {
-			return nil, faulty(api.FieldError{
-				Location: at + "." + strconv.Itoa(len(orders)), Cure: "Write one order number a line.",
-				Message: "has more than " + strconv.Itoa(store.OutTradeNoCharsMax) + " characters",
-			})
+			return nil, faulty(at, "has a line of more than "+strconv.Itoa(store.OutTradeNoCharsMax)+" characters",
+				"Write one order number a line.")
 		}
-		orders = append(orders, order)
+		if order != "" {
+			orders = append(orders, order)
+		}
 	}
 	if len(orders) == 0 || len(orders) > gapsMost {
-		return nil, faulty(api.FieldError{
-			Location: at, Message: "has " + strconv.Itoa(len(orders)) + " order numbers",
-			Cure: "Give 1 to " + strconv.Itoa(gapsMost) + ", one a line.",
-		})
+		return nil, faulty(at, "has "+strconv.Itoa(len(orders))+" order numbers",
+			"Give 1 to "+strconv.Itoa(gapsMost)+", one a line.")
 	}
 	return orders, nil
 }
