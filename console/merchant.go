@@ -189,7 +189,7 @@ func (c *Console) slaOf(r *request, mchID string) (slaData, error) {
 		oldest = r.span(r.now.Sub(v.OldestPendingAt.Time))
 	}
 	d.Cards = cardsOf(
-		r.t("Accepted"), strconv.Itoa(v.Accepted),
+		r.t("Notifications accepted"), strconv.Itoa(v.Accepted),
 		r.t("%d spent, %d pending, %d exhausted", v.Spent, v.Pending, v.Exhausted),
 		r.t("Acknowledged"), percent(v.AckRate), r.t("of those that are not pending"),
 		r.t("Half are acknowledged within"), r.withinSeconds(v.TimeToAck.P50), "",

@@ -30,7 +30,7 @@ func TestMerchant(t *testing.T) {
 		"1 acknowledged, 1 near-misses, 0 failed, 0 unclear, 1 not sent yet", "50.0 % were acknowledged",
 		"refused ack_html", "?mch_id=m1&amp;verdict=refused&amp;reason=ack_html", "notifications?mch_id=m1",
 		"schedule?mch_id=m1", "audit?object=merchant%2Fm1", ">Pause</button>", ">Send test</button>",
-		">Make portal link</button>", "The last 24 hours", "Accepted", ">3<", "1 spent, 2 pending, 0 exhausted",
+		">Make portal link</button>", "The last 24 hours", "Notifications accepted", ">3<", "1 spent, 2 pending, 0 exhausted",
 		"100.0 %", "99 of 100 within", "Sends per acknowledgement", "1.00", "50.0 %", "Shop 1",
 		"http://shop.example.com/n", "sign_type", "none", "ack", "ack_case", "rate_per_second", "2.5",
 		"2088", "X-Shop", "Statements", time.Now().UTC().Format(time.DateOnly), "CSV", ">Find gaps</button>")
@@ -42,7 +42,7 @@ func TestMerchant(t *testing.T) {
 	if !strings.Contains(r.body, escaped(keys["public_key"].(string))) {
 		t.Error("the page does not show the public key")
 	}
-	w.get("merchants/m2", "Accept-Language: zh-CN").want(200, "<h1>商户 m2</h1>", "active", "暂停", "公钥")
+	w.get("merchants/m2", "Accept-Language: zh-CN").want(200, "<h1>商户 m2</h1>", "active", "暂停", "99% 在 –", "公钥")
 	w.get("merchants/m1", "HX-Request: true").want(200, `id="live"`).wantNone("The last 24 hours")
 	own := api.Own{MchID: "_callback", URL: "https://ops.example.com/n", Secret: signer.GenerateWhsec()}
 	if err := w.api.Service.KeepOwn(t.Context(), own); err != nil {

@@ -113,6 +113,8 @@ func TestEveryTextIsTranslated(t *testing.T) {
 			t.Errorf("%s says %q, which words/zh-CN does not have", all[text], text)
 		case verbs(other) != verbs(text):
 			t.Errorf("%q becomes %q: the verbs differ", text, other)
+		case verbs(text) != "[]" && strings.Contains(verb.ReplaceAllString(strings.ReplaceAll(other, "%%", ""), ""), "%"):
+			t.Errorf("%q becomes %q: write %%%% for %%", text, other)
 		}
 	}
 	for text := range chinese.texts {
