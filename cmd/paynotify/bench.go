@@ -83,7 +83,8 @@ func newBenchCommand() *cobra.Command {
 	f.Int64Var(&o.pending, "pending", 0, "notifications in the store for the backlog scenario "+
 		"(default 1000000, in Redis 500000)")
 	f.Int64Var(&o.due, "due", 100_000, "notifications due at one instant, and in memory")
-	f.Int64Var(&o.notifications, "notifications", 1_000_000, "notifications in the store for the browse scenario")
+	f.Int64Var(&o.notifications, "notifications", 1_000_000,
+		"notifications in the store for the browse scenario")
 	cmd.AddCommand(newBenchBareCommand())
 	return cmd
 }

@@ -45,6 +45,8 @@ const (
 	browseBatch = 1000
 	browseDays  = 28 // that the notifications are spread over; retention would delete what is older
 	browseFresh = 30 // per cent of them of the last day
+
+	browseSpread = 0x1E3779B97F4A7C15 // an odd number whose multiples lie far apart in their upper bits
 )
 
 // breakSome opens the breakers of some merchants more, by what opens them: nobody answers there.
@@ -99,8 +101,6 @@ type browseSeed struct {
 	mchs   []string
 	shrunk bool // the store has small records of what was acknowledged more than a day ago
 	domain func(mchID string) int
-
-	spent, exhausted, pending string // notify_ids of the newest of a kind
 }
 
 func (s *browseSeed) fill(b *bench, to store.Store) error {
@@ -153,20 +153,19 @@ var browseKinds = []struct {
 // item is the i-th notification, counted from the oldest.
 func (s *browseSeed) item(i int64) store.Moved {
 	const day = 24 * time.Hour
-	back, fresh := time.Duration(0), i*100 >= s.n*(100-browseFresh)
+	fresh := i*100 >= s.n*(100-browseFresh)
+	back := day + (browseDays-1)*day/time.Duration(s.n)*time.Duration(s.n-i)
 	if fresh {
 		back = day * time.Duration(s.n-i) / time.Duration(s.n*browseFresh/100+1)
-	} else {
-		back = day + (browseDays-1)*day/time.Duration(s.n)*time.Duration(s.n-i)
 	}
 	at := s.now.Add(-back).Truncate(time.Microsecond).UTC()
-	x := uint64(i+1) * 0x9E3779B97F4A7C15 >> 20 // spreads neighbours
+	x := (i + 1) * browseSpread >> 20 & (1<<40 - 1)
 	mch := s.mchs[browseBig]
 	switch {
 	case fresh && x%32 == 0:
 		mch = s.mchs[browsePaused]
 	case x%2 == 1:
-		mch = s.mchs[x>>8%uint64(len(s.mchs))]
+		mch = s.mchs[x>>8%int64(len(s.mchs))]
 	}
 	m := store.Moved{Notification: store.Notification{
 		MchID: mch, Profile: "alipay_mapi", NotifyType: "trade_status_sync", OutTradeNo: orderNo(i),
@@ -180,7 +179,7 @@ func (s *browseSeed) item(i int64) store.Moved {
 }
 
 // live lets a newborn notification become what it is to be.
-func (s *browseSeed) live(m *store.Moved, x uint64, fresh bool) {
+func (s *browseSeed) live(m *store.Moved, x int64, fresh bool) {
 	k, rest := 0, int(x>>16%1000)
 	for ; ; k++ {
 		per := browseKinds[k].old
@@ -214,16 +213,13 @@ func (s *browseSeed) live(m *store.Moved, x uint64, fresh bool) {
 	}
 	switch kind.state {
 	case store.Spent:
-		if s.spent = m.NotifyID; s.shrunk && !fresh {
+		if s.shrunk && !fresh {
 			m.Shrunk, m.Params, m.Attempts = true, nil, nil
 		}
 	case store.Pending:
-		s.pending = m.NotifyID
 		return
 	case store.Canceled:
 		_ = m.Cancel() // it is pending
-	case store.Exhausted:
-		s.exhausted = m.NotifyID
 	}
 	m.FinalAt = m.LastAt.Add(time.Second)
 }

@@ -83,8 +83,8 @@ func TestBenchOnRedis(t *testing.T) {
 	}
 	s := redis.Start(t)
 	cmd := exec.Command(product.Build(t), "bench", "--json", "--store", s.URL(), "--rounds", "1",
-		"--messages", "200", "--pending", "1000", "--due", "500",
-		"--scenario", "throughput,backlog,burst,memory,shrunk,fsync")
+		"--messages", "200", "--pending", "1000", "--due", "500", "--notifications", "2000",
+		"--scenario", "throughput,backlog,burst,memory,shrunk,browse,fsync")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
@@ -110,6 +110,9 @@ func TestBenchOnRedis(t *testing.T) {
 		{"memory: pending: record", memoryParamBytes, 2048},
 		{"memory: refused once", memoryParamBytes, 4096},
 		{"shrunk: shrunk", 100, 2048},
+		{"browse: /console/near-misses", 0.1, 1e4},
+		{"browse: list held=breaker_open mch_id=broken0, last hours", 0.01, 1e4},
+		{"browse: list verdict=acked, middle", 0.01, 1e4},
 		{"fsync: always / everysec", 0.01, 100},
 	} {
 		if v, there := got[c.figure]; !there || v < c.from || v > c.to {
