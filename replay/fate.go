@@ -262,8 +262,9 @@ func (w *worker) ask(ctx context.Context) (moved bool, err error) {
 		switch {
 		case err == nil:
 			fates[i] = owed
-		case errors.Is(err, store.ErrAlreadySpent), errors.Is(err, store.ErrShrunk),
-			errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoMerchant):
+		case errors.Is(err, store.ErrAlreadySpent), errors.Is(err, store.ErrShrunk):
+			o.looked = time.Time{} // perhaps by what a process before this one asked for: its record says so
+		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoMerchant):
 			fates[i] = skipped
 		default:
 			o.looked = time.Time{} // perhaps it was asked for: its record says so
