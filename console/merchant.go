@@ -84,7 +84,8 @@ func (c *Console) merchant(r *request) (page, error) {
 	d := merchantData{
 		Live: at, Why: deref(m.PausedReason), Until: momentOr(m.PausedUntil), Meaning: laneMeaning(r, &m),
 		Warnings: m.Warnings, Settings: settingsOf(&m),
-		Facts:         known("mch_id", m.MchID, r.t("Name"), m.Name, r.t("Profile"), m.Profile, "notify_url", m.NotifyURL),
+		Facts: known("mch_id", m.MchID, r.t("Name"), m.Name, r.t("Profile"), m.Profile, "notify_url",
+			m.NotifyURL),
 		Notifications: root + "notifications?mch_id=" + url.QueryEscape(m.MchID),
 		Schedule:      root + "schedule?mch_id=" + url.QueryEscape(m.MchID), Forms: formsOf(r, &m, at),
 	}

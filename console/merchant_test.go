@@ -19,7 +19,8 @@ func TestMerchant(t *testing.T) {
 	w.call("POST", "/v1/merchants", `{"mch_id":"m1","profile":"form","name":"Shop 1",
 		"notify_url":"http://shop.example.com/n","rate_per_second":2.5,
 		"ack":{"lenient":["ack_case"]},"headers":{"X-Shop":"secret"},"options":{"partner":"2088"}}`)
-	w.call("POST", "/v1/merchants", `{"mch_id":"m2","profile":"json_rsa","notify_url":"https://shop.example.com/n"}`)
+	w.call("POST", "/v1/merchants",
+		`{"mch_id":"m2","profile":"json_rsa","notify_url":"https://shop.example.com/n"}`)
 	for range 3 {
 		w.send("m1", "order")
 	}
@@ -30,7 +31,8 @@ func TestMerchant(t *testing.T) {
 		"1 acknowledged, 1 near-misses, 0 failed, 0 unclear, 1 not sent yet", "50.0 % were acknowledged",
 		"refused ack_html", "?mch_id=m1&amp;verdict=refused&amp;reason=ack_html", "notifications?mch_id=m1",
 		"schedule?mch_id=m1", "audit?object=merchant%2Fm1", ">Pause</button>", ">Send test</button>",
-		">Make portal link</button>", "The last 24 hours", "Notifications accepted", ">3<", "1 spent, 2 pending, 0 exhausted",
+		">Make portal link</button>", "The last 24 hours", "Notifications accepted", ">3<",
+		"1 spent, 2 pending, 0 exhausted",
 		"100.0 %", "99 of 100 within", "Sends per acknowledgement", "1.00", "50.0 %", "Shop 1",
 		"http://shop.example.com/n", "sign_type", "none", "ack", "ack_case", "rate_per_second", "2.5",
 		"2088", "X-Shop", "Statements", time.Now().UTC().Format(time.DateOnly), "CSV", ">Find gaps</button>")
@@ -197,7 +199,7 @@ func TestGapsForm(t *testing.T) {
 		"missing\n&lt;b&gt;missing&lt;/b&gt;", "order-2", "pending", root+"notifications/"+open))
 	w.post(at, url.Values{"out_trade_nos": {"order-1"}}).want(200, "There are no gaps.")
 	w.post(at, url.Values{"out_trade_nos": {" \n"}}).want(422, "body.out_trade_nos", "0 order numbers", "Back")
-	w.post(at, url.Values{"out_trade_nos": {"a\n" + strings.Repeat("x", 65)}}).want(422, "a line of more than 64")
+	w.post(at, url.Values{"out_trade_nos": {"a\n" + strings.Repeat("x", 65)}}).want(422, "line of more than 64")
 	w.post(at, url.Values{"out_trade_nos": {strings.Repeat("a\n", gapsMost+1)}}).want(422, "10001 order numbers")
 	w.post(at, url.Values{"out_trade_nos": {"x"}}, "Sec-Fetch-Site: cross-site").want(403)
 	w.post("merchants/m2/gaps", url.Values{"out_trade_nos": {"x"}}).want(404)

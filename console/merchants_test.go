@@ -80,7 +80,8 @@ func TestHealth(t *testing.T) {
 	if fmt.Sprint(h.Bar.Parts) != fmt.Sprint(want) {
 		t.Errorf("parts %v, want %v", h.Bar.Parts, want)
 	}
-	if h.Acked != "20.0 %" || h.Last.Text != "interrupted crash" || len(h.missed) != 3 || h.missed["refused ack_case"] != 2 {
+	if h.Acked != "20.0 %" || h.Last.Text != "interrupted crash" || len(h.missed) != 3 ||
+		h.missed["refused ack_case"] != 2 {
 		t.Errorf("health %+v", h)
 	}
 	if none := (&request{words: english}).health(nil); none.Acked != "–" || none.Bar.Parts != nil {
