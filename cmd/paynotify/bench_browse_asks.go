@@ -104,7 +104,7 @@ func (b *bench) browsePaths(e *benchEngine) (all []string, err error) {
 	}
 	for _, mchID := range browseMerchants[1:] {
 		merchant := "/v1/merchants/" + mchID
-		all = append(all, merchant, merchant+"/sla", merchant+"/sla?window=7d",
+		all = append(all, merchant, merchant+"/sla", merchant+"/sla?window=7d", "/console/merchants/"+mchID,
 			"/console/notifications?mch_id="+mchID)
 	}
 	return append(all, "/console/merchants?cursor="+api.MerchantsAfter("m5"), "/v1/stats", "/v1/merchants",
