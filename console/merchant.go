@@ -167,7 +167,7 @@ type slaData struct {
 const (
 	slaWindow = 24 * time.Hour
 	// slaWait is how long a page waits for what may take seconds where a merchant has a million.
-	slaWait = 120 * time.Millisecond
+	slaWait = 100 * time.Millisecond
 )
 
 // slaOf asks for the figures of a merchant, for as long as a page may.
