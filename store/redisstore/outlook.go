@@ -149,10 +149,7 @@ func (s *Store) readDue(ctx context.Context, o *outlook) error {
 
 // weight is how many each one that is read stands for.
 func (o *outlook) weight(all []shelf, most int) float64 {
-	total := int64(0)
-	for _, at := range all {
-		total += at.n
-	}
+	total := sum(all)
 	if total <= int64(most) {
 		return 1
 	}

@@ -5,14 +5,17 @@ import (
 	"testing"
 )
 
-// Whatever the sizes of shelves, every rank is as likely as any other, each is taken once at most, and there are
-// as many as were asked for, a few at most missing.
+// Whatever the sizes of shelves, every rank is as likely as any other, each is taken once at most, and there
+// are as many as were asked for, a few at most missing.
 func TestRanksAreFair(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{1, 2, 7, 50, 400, 501, 1000, 9000} {
 		all := []shelf{
-			{shard: 0, set: "a", n: 1, before: 5}, {shard: 1, set: "b", n: 9700}, {shard: 0, set: "c", n: 3},
-			{shard: 2, set: "d", n: 2, before: 1}, {shard: 1, set: "e", n: 94},
+			{shard: 0, set: "a", n: 1, before: 5},
+			{shard: 1, set: "b", n: 9700},
+			{shard: 0, set: "c", n: 3},
+			{shard: 2, set: "d", n: 2, before: 1},
+			{shard: 1, set: "e", n: 94},
 		}
 		const total, draws = 9800, 1000
 		taken := map[string][]int{}

@@ -172,23 +172,27 @@ func (s *Store) draw(ctx context.Context, all []shelf, most int) ([]spot, error)
 	return slices.Compact(spots), err // what moved meanwhile may have been met twice
 }
 
-// ranksOf lists the ranges of ranks at which most of what is on shelves stand, or all of it, by shard. Of many
-// it takes a few neighbours at a time, which is one look for Redis: as far apart as it must be, from a place that
-// is drawn, and round.
-func ranksOf(all []shelf, most int) map[int][]any {
-	ranks := map[int][]any{}
-	total := int64(0)
+// sum is how many are on shelves.
+func sum(all []shelf) (n int64) {
 	for _, at := range all {
-		total += at.n
-		for from := int64(0); total <= int64(most) && from < at.n; from += ranksStep {
-			first := at.before + from
-			ranks[at.shard] = append(ranks[at.shard], at.set, first, min(first+ranksStep, at.before+at.n)-1)
-		}
+		n += at.n
 	}
+	return n
+}
+
+// ranksOf lists the ranges of ranks at which most of what is on shelves stand, or all of it, by shard. Of many
+// it takes a few neighbours at a time, which is one look for Redis: as far apart as it must be, from a place
+// that is drawn, and round.
+func ranksOf(all []shelf, most int) map[int][]any {
+	ranks, total := map[int][]any{}, sum(all)
 	if total <= int64(most) {
+		for _, at := range all {
+			for from, end := at.before, at.before+at.n; from < end; from += ranksStep {
+				ranks[at.shard] = append(ranks[at.shard], at.set, from, min(from+ranksStep, end)-1)
+			}
+		}
 		return ranks
 	}
-	clear(ranks)
 	run := int64(1)
 	if most >= ranksStep {
 		run = min(neighbours, 1+total/int64(most)/neighbours)

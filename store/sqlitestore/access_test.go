@@ -67,6 +67,14 @@ func TestOldSchema(t *testing.T) {
 		if text, err := s.Meta(ctx, "key_check"); err != nil || text != "abc" {
 			t.Errorf("Meta: %q, %v", text, err)
 		}
+		for state, want := range map[store.State]int{"": 3, store.Spent: 1, store.Pending: 2} {
+			q := store.Query{MchID: "m1", State: state}
+			ns, _, err := s.List(ctx, q)
+			c, countErr := s.Count(ctx, q, 0)
+			if len(ns) != 1 || c.Total != want || err != nil || countErr != nil { // a page of one
+				t.Errorf("%q: listed %d, counted %+v, want %d; %v, %v", state, len(ns), c, want, err, countErr)
+			}
+		}
 		act(t, s)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -389,7 +389,11 @@ func (s *Store) readRows(ctx context.Context, c *conn, ids []int64) ([]store.Not
 	const atOnce = 64
 	text := selectMany + strings.Repeat(", ?", atOnce-1) + ")"
 	names := s.mchIDOn(ctx, c)
-	found := make(map[int64]*row, len(ids))
+	at := make(map[int64]int, len(ids))
+	for i, id := range ids {
+		at[id] = i
+	}
+	out := make([]store.Notification, len(ids))
 	args := make([]any, atOnce)
 	for rest := ids; len(rest) > 0; rest = rest[min(atOnce, len(rest)):] {
 		for i := range args {
@@ -397,21 +401,15 @@ func (s *Store) readRows(ctx context.Context, c *conn, ids []int64) ([]store.Not
 		}
 		rs := c.query(ctx, text, args...)
 		for rs.next() {
-			r := &row{}
+			var r row
 			_ = r.scan(rs, names, s.words)
 			_ = unpackBody(rs.blob(9), &r.n)
 			r.n.InFlight = s.claims.inFlight(r.id)
-			found[r.id] = r
+			out[at[r.id]] = r.n
 		}
-		if err := rs.close(); err != nil {
+		if err := errors.Join(rs.close(), ctx.Err()); err != nil {
 			return nil, err
 		}
 	}
-	out := make([]store.Notification, 0, len(found))
-	for _, id := range ids {
-		if r := found[id]; r != nil {
-			out = append(out, r.n)
-		}
-	}
-	return out, nil
+	return slices.DeleteFunc(out, func(n store.Notification) bool { return n.State == "" }), nil
 }
