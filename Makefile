@@ -10,11 +10,14 @@ GOFUMPT  := $(shell command -v gofumpt || ls $(GOBIN)/gofumpt 2>/dev/null)
 FUZZTIME ?= 10s
 ARGS     ?=
 FSYNC    ?= everysec
+SCREENSHOTS ?= dist/screenshots
 
 # Where goroutines meet. The rest is the same code with and without -race.
-RACE := ./api/... ./console/... ./dispatcher/... ./notices/... ./queue/... ./replay/... ./retry/... ./sandbox/... ./signer/... ./store/...
+RACE := ./api/... ./console/... ./dispatcher/... ./notices/... ./queue/... ./replay/... ./retry/... ./sandbox/... \
+	./signer/... ./store/...
 
-.PHONY: help build build-otel test-otel demo docs interop test test-race test-faults bench bench-redis lint fmt fuzz clean deps check
+.PHONY: help build build-otel demo docs interop screenshots test test-otel test-race test-faults bench bench-redis lint fmt
+.PHONY: fuzz clean deps check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +38,7 @@ test: deps check ## install what the tests need (apt, when root), then check and
 	CGO_ENABLED=0 $(GO) test -timeout 10m ./dispatcher/egress
 	$(GO) test -count 1 -timeout 5m -tags otel,grpcnotrace ./tracing ./test/tracing
 	cd test/interop && $(GO) test -count 1 -timeout 10m ./...
+	cd test/console && $(GO) test -count 1 -timeout 10m ./...
 	$(GO) test -count 1 -timeout 10m ./...
 
 interop: ## send through the binary to the providers' real SDKs (Go, and npm where it is)
@@ -42,6 +46,9 @@ interop: ## send through the binary to the providers' real SDKs (Go, and npm whe
 
 test-otel: ## spans, against a collector on loopback
 	$(GO) test -count 1 -timeout 5m -tags otel,grpcnotrace ./tracing ./test/tracing
+
+screenshots: ## every page of the console, light, dark, narrow and in Chinese (SCREENSHOTS=dist/screenshots)
+	cd test/console && SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -count 1 -timeout 10m -run TestScreenshots -v .
 
 test-race: ## every package under the race detector (slow)
 	$(GO) test -race -timeout 20m ./...
@@ -88,5 +95,6 @@ check:
 		if [[ -n "$$unformatted" ]]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	cd test/interop && $(GO) vet ./...
+	cd test/console && $(GO) vet ./...
 	@if [[ -n "$(LINT)" ]]; then set -x; $(LINT) run ./...; \
 		else echo "golangci-lint is not installed: skipped (make lint says how to get it)"; fi
