@@ -22,6 +22,7 @@ const adminKey = "the-key-of-the-house"
 type world struct {
 	t   *testing.T
 	url string
+	key string // that it asks the API with
 }
 
 func newWorld(t *testing.T) *world {
@@ -38,7 +39,7 @@ func newWorld(t *testing.T) *world {
 			t.Errorf("the product ended with %v\n%s", err, p.text())
 		}
 	})
-	return &world{t: t, url: p.url}
+	return &world{t: t, url: p.url, key: adminKey}
 }
 
 // answer is what the API said.
@@ -61,7 +62,7 @@ func (w *world) call(method, path string, body any) answer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+adminKey)
+	r.Header.Set("Authorization", "Bearer "+w.key)
 	r.Header.Set("Content-Type", "application/json")
 	reply, err := http.DefaultClient.Do(r)
 	if err != nil {
