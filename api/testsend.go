@@ -10,8 +10,8 @@ import (
 // testOrder begins the order numbers of test sends, so that a merchant can tell them from its own.
 const testOrder = "TEST-"
 
-// TestSend accepts a notification that shows whether a merchant takes them: a payment that nobody made, in the
-// words of the merchant's profile, with an order number that says so. It is a notification like every other.
+// TestSend accepts a notification that shows whether a merchant takes them: a payment that nobody made, in
+// the words of the merchant's profile, with an order number that says so. It is a notification like every other.
 func (s *Service) TestSend(ctx context.Context, mchID string) (Receipt, error) {
 	m, p := s.merchant(ctx, mchID)
 	if p != nil {
@@ -24,7 +24,8 @@ func (s *Service) TestSend(ctx context.Context, mchID string) (Receipt, error) {
 	now := s.Now().UTC()
 	sample := profile.SampleOf(prof)
 	made, err := s.Accept(ctx, NotificationRequest{
-		MchID: mchID, OutTradeNo: testOrder + now.Format("20060102-150405"), Params: sample.Params(sample.Paid, now, 1),
+		MchID: mchID, OutTradeNo: testOrder + now.Format("20060102-150405"),
+		Params: sample.Params(sample.Paid, now, 1),
 	}, "")
 	if err != nil {
 		return made, err
