@@ -181,8 +181,8 @@ func sum(all []shelf) (n int64) {
 }
 
 // ranksOf lists the ranges of ranks at which most of what is on shelves stand, or all of it, by shard. Of
-// many it takes a few neighbours at a time, which is one look for Redis: as far apart as it must be, from a place
-// that is drawn, and round.
+// many it takes a few neighbours at a time, which is one look for Redis: as far apart as it must be, from a
+// place that is drawn, and round.
 func ranksOf(all []shelf, most int) map[int][]any {
 	ranks, total := map[int][]any{}, sum(all)
 	if total <= int64(most) {
