@@ -11,7 +11,8 @@ import (
 const testOrder = "TEST-"
 
 // TestSend accepts a notification that shows whether a merchant takes them: a payment that nobody made, in
-// the words of the merchant's profile, with an order number that says so. It is a notification like every other.
+// the words of the merchant's profile, with an order number that says so. It is a notification like every
+// other.
 func (s *Service) TestSend(ctx context.Context, mchID string) (Receipt, error) {
 	m, p := s.merchant(ctx, mchID)
 	if p != nil {
