@@ -17,7 +17,7 @@ const (
 	crowd = 4
 	// dueRead is how many instants are read at most, and blockedRead how many notifications that are held for
 	// their own address: of more a sample.
-	dueRead     = 50_000
+	dueRead     = 20_000
 	blockedRead = 4096
 )
 

@@ -10,14 +10,19 @@
 -- among those that are not held, and among those that a breaker holds.
 local gone = emptied()
 if gone then return gone end
-local only, place, digits, verdict, reason, held = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local only, place, held = ARGV[2], ARGV[3], ARGV[7]
 local floor, top, below, most = tonumber(ARGV[8]), ARGV[9], ARGV[10], tonumber(ARGV[11])
-local WORK = 1000 -- commands and entries, about a millisecond, after which no lane is begun
+local SOME = 128  -- lanes: one to three milliseconds
 local FIRST = 8   -- entries taken of a partition before it is known whether more are needed
-local halted, found, work = stopped(), {}, 0
+local halted, found = stopped(), {}
+local rest = string.gsub(ARGV[4], '0', '') -- the states of what is not pending
+local named, named_rest = naming(ARGV[4], ARGV[5], ARGV[6]), rest ~= '' and naming(rest, ARGV[5], ARGV[6])
+
+local enough = most -- found, to cut; then it is worth it only for many more
 
 -- cut leaves the newest. What is older than the last of them is not looked at any more.
 local function cut()
+  enough = 2 * most
   table.sort(found)
   local kept = {}
   for i = #found, math.max(1, #found - most + 1), -1 do kept[#kept + 1] = found[i] end
@@ -30,14 +35,12 @@ local function take(key)
   local from, step, taken = 0, FIRST, 0
   while taken < most do
     local got = redis.call('ZREVRANGEBYSCORE', key, top, int(floor), 'LIMIT', from, step)
-    work = work + 1 + #got
     for _, id in ipairs(got) do
       if id < below then
         found[#found + 1] = id
         taken = taken + 1
       end
     end
-    if #found >= 2 * most then cut() end
     if #got < step then return end
     from, step = from + step, math.min(2 * step, most)
   end
@@ -61,33 +64,26 @@ local function pending(L)
   return held == 'address_blocked' and (why == '' or why == 'breaker_open') and 'own' or 'none'
 end
 
-local function visit(mch)
-  local L = view(mch)
-  work = work + 1
+local function visit(L)
   if L.la > 0 and L.la < floor then return end
   local which = pending(L)
-  if which == 'own' then take(P .. 'b:' .. mch) end
-  for part in parts(L) do
-    local state, v, r = string.sub(part, 1, 1), string.sub(part, 2, 2), string.sub(part, 3, 3)
-    local matches = string.find(digits, state, 1, true) and (state ~= '0' or which == 'all')
-    if matches and (verdict == '' or verdict == v) and (reason == '' or reason == r) then
-      take(key_of(L, part))
-    end
-  end
+  if which == 'own' then take(P .. 'b:' .. L.mch) end
+  local matches = which == 'all' and named or named_rest
+  if not matches then return end
+  for part in string.gmatch(L.pt, matches) do take(key_of(L, part)) end
+  if #found >= enough then cut() end
 end
 
 local go_on = ''
 if only ~= '' then
-  visit(only)
+  visit(view(only))
 else
-  local some, more = lanes_after(place)
-  for i, name in ipairs(some) do
-    visit(string.sub(name, 2))
-    if i < #some and work >= WORK or i == #some and more then
-      go_on = name
-      break
-    end
-  end
+  local some, more = lanes_after(place, SOME)
+  if more then go_on = some[#some] end
+  local lanes = {}
+  for i, name in ipairs(some) do lanes[i] = view(string.sub(name, 2)) end
+  table.sort(lanes, function(a, b) return a.la > b.la end) -- the first ones fill the page, and spare the others
+  for _, L in ipairs(lanes) do visit(L) end
 end
 cut()
 local out = {now, go_on}

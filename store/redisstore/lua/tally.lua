@@ -9,7 +9,7 @@
 -- what was asked for, and how many of it lie before the first limit.
 local gone = emptied()
 if gone then return gone end
-local only, place, digits, verdict, reason = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local only, place, named = ARGV[2], ARGV[3], naming(ARGV[4], ARGV[5], ARGV[6])
 local from, to, oldest = ARGV[7], ARGV[8], ARGV[9] == 'o'
 local WORK = 1000 -- commands, about a millisecond, after which no lane is begun
 local out, work = {now, ''}, 0
@@ -33,13 +33,9 @@ local function look(L, part)
 end
 
 local function visit(mch)
-  local L = view(mch)
+  local L = {mch = mch}
   work = work + 1
-  for part in parts(L) do
-    local state, v, r = string.sub(part, 1, 1), string.sub(part, 2, 2), string.sub(part, 3, 3)
-    local matches = string.find(digits, state, 1, true)
-    if matches and (verdict == '' or verdict == v) and (reason == '' or reason == r) then look(L, part) end
-  end
+  for part in string.gmatch(redis.call('HGET', P .. 'l:' .. mch, 'pt') or '', named) do look(L, part) end
 end
 
 if only ~= '' then

@@ -1,18 +1,20 @@
 -- What scripts share that go through all lanes of a shard, a few at a time.
 local LANES = 256 -- looked up at once
 
--- lanes_after names the lanes behind a place, and says whether there may be more. A place is 'n' and the
--- mch_id of a live merchant or 'g' and that of a deleted one; empty is in front of all.
-local function lanes_after(place)
+-- lanes_after names the lanes behind a place, LANES at most or as many as are asked for, and says whether there
+-- may be more. A place is 'n' and the mch_id of a live merchant or 'g' and that of a deleted one; empty is in
+-- front of all.
+local function lanes_after(place, asked)
+  local most = asked or LANES
   local kind, mch, some = string.sub(place, 1, 1), string.sub(place, 2), {}
   local function add(letter, key)
     local from = kind == letter and '(' .. mch or '-'
-    local got = redis.call('ZRANGEBYLEX', P .. key, from, '+', 'LIMIT', 0, LANES - #some)
+    local got = redis.call('ZRANGEBYLEX', P .. key, from, '+', 'LIMIT', 0, most - #some)
     for _, name in ipairs(got) do some[#some + 1] = letter .. name end
   end
   if kind ~= 'g' then add('n', 'names') end
-  if #some < LANES then add('g', 'gone') end
-  return some, #some == LANES
+  if #some < most then add('g', 'gone') end
+  return some, #some == most
 end
 
 -- view reads of a lane what those who only look at it need: half of what lane does, in half the time.
@@ -23,6 +25,12 @@ local function view(mch)
     un = tonumber(v[5] or 0), bl = v[6] == '1', dl = v[7] == '1', fa = v[8],
     op = string.sub(v[9] or '', 1, 1) == '1',
   }
+end
+
+-- naming makes a pattern of the names of partitions: the digits of the states that match, verdict and reason,
+-- empty = any.
+local function naming(digits, verdict, reason)
+  return '([' .. digits .. ']' .. (verdict == '' and '%w' or verdict) .. (reason == '' and '%w' or reason) .. '),'
 end
 
 -- parts goes through the partitions of a lane's list.
