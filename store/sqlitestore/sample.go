@@ -30,6 +30,8 @@ const (
 	walkedMax = 1 << 17
 	blockSize = 1 << 10
 
+	rareAt = 8 // fewer than one in so many match: blocks are looked at only after a count
+
 	residues = 65_521 // a prime: no clock's habits divide it
 	spread   = 40_507 // moves ids that follow each other far apart: residues times the golden section
 )
@@ -53,6 +55,11 @@ func (s *Store) Sample(ctx context.Context, q store.Query, most int) (out []stor
 
 // draw draws about most of the matches, and no more.
 func (s *Store) draw(ctx context.Context, c *conn, p *population, most int) ([]int64, error) {
+	if p.mch == 0 { // to count the parts of all lanes is dear
+		if ids, err := s.drawBlocks(ctx, c, p, most, max(1, most/rareAt)); err != nil || len(ids) >= (most+1)/2 {
+			return thin(ids, most), err
+		}
+	}
 	few := max(2*most, s.sampling.listed)
 	n, err := s.count(ctx, c, p, int64(max(few, s.sampling.walked)))
 	if err != nil {
@@ -63,8 +70,8 @@ func (s *Store) draw(ctx context.Context, c *conn, p *population, most int) ([]i
 		return thin(ids, most), err
 	}
 	if n.More {
-		ids, err := s.drawBlocks(ctx, c, p, most)
-		if err != nil || len(ids) >= most/2 {
+		ids, err := s.drawBlocks(ctx, c, p, most, 0)
+		if err != nil || len(ids) >= (most+1)/2 {
 			return thin(ids, most), err
 		}
 		if n, err = s.count(ctx, c, p, math.MaxInt64); err != nil { // too few in each of very many blocks
@@ -104,27 +111,32 @@ func (s *Store) drawWalking(
 }
 
 // drawBlocks looks at a share of each block: first at as much as would do if everything matched, then at as
-// much as it takes.
-func (s *Store) drawBlocks(ctx context.Context, c *conn, p *population, most int) ([]int64, error) {
+// much as it takes. It finds nothing where there are few blocks, or fewer than least at the first look.
+func (s *Store) drawBlocks(
+	ctx context.Context, c *conn, p *population, most, least int,
+) (ids []int64, err error) {
 	blocks, err := s.blocks.between(ctx, c, p.from, p.below, s.sampling.block)
-	if err != nil || len(blocks) < 2 {
+	rows := (len(blocks) - 1) * s.sampling.block
+	if err != nil || rows <= s.sampling.walked {
 		return nil, err
 	}
-	share := min(1, float64(most)/float64((len(blocks)-1)*s.sampling.block))
+	share := min(1, float64(most)/float64(rows))
 	at := make([]float64, len(blocks)-1)
 	for i := range at {
 		at[i] = rand.Float64() //nolint:gosec // no secret
 	}
-	var ids []int64
 	from := 0.0
-	for range 3 {
+	for look := range 3 {
 		some, err := p.lookAt(ctx, c, blocks, at, from, share)
 		if err != nil {
 			return nil, err
 		}
 		ids = append(ids, some...)
-		if len(ids) >= most*3/4 || share >= 1 {
-			break
+		switch {
+		case look == 0 && len(ids) < least:
+			return nil, nil
+		case len(ids) >= most*3/4, share >= 1:
+			return ids, nil
 		}
 		from, share = share, min(1, share*min(16, 1.1*float64(most)/float64(max(1, len(ids)))))
 	}

@@ -15,10 +15,15 @@ import (
 func TestSampleIsFair(t *testing.T) {
 	const rows, most, draws = 3000, 150, 400
 	for name, way := range map[string]sampling{
-		"listed": {listed: rows, walked: rows, block: 64},
-		"walked": {listed: 0, walked: rows, block: 64},
-		"blocks": {listed: 0, walked: 1, block: 64},
+		"listed":        {listed: 2 * rows, walked: 2 * rows, block: 64},
+		"walked":        {listed: 0, walked: 2 * rows, block: 64},
+		"blocks":        {listed: 0, walked: 1, block: 64},
+		"blocks of all": {listed: 0, walked: 1, block: 64},
 	} {
+		q := store.Query{MchID: "m"}
+		if name == "blocks of all" {
+			q.MchID = ""
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newClock()
@@ -39,14 +44,17 @@ func TestSampleIsFair(t *testing.T) {
 				}
 				m := moved("m", at, 0)
 				index[m.NotifyID] = i
-				page = append(page, m, moved("other", at, 0))
+				other := moved("other", at, 0)
+				if page = append(page, m, other); q.MchID == "" {
+					index[other.NotifyID] = rows + i
+				}
 			}
 			if err := s.Import(context.Background(), page); err != nil {
 				t.Fatal(err)
 			}
-			taken, total, squares := make([]int, rows), 0, 0.0
+			taken, total, squares := make([]int, len(index)), 0, 0.0
 			for range draws {
-				ns, err := s.Sample(context.Background(), store.Query{MchID: "m"}, most)
+				ns, err := s.Sample(context.Background(), q, most)
 				if err != nil || len(ns) > most || len(ns) < most/3 {
 					t.Fatalf("a sample of %d, asked for %d: %v", len(ns), most, err)
 				}
@@ -62,14 +70,14 @@ func TestSampleIsFair(t *testing.T) {
 			if total < draws*most*9/10 {
 				t.Errorf("%d in %d samples, asked for %d in each", total, draws, most)
 			}
-			mean := float64(total) / rows
+			mean := float64(total) / float64(len(index))
 			for i, n := range taken { // 8 standard deviations: never by chance
 				if math.Abs(float64(n)-mean) > 8*math.Sqrt(mean) {
 					t.Errorf("#%d was taken %d times, on average %.1f", i, n, mean)
 				}
 				squares += (float64(n) - mean) * (float64(n) - mean)
 			}
-			if spread := squares / rows / mean; spread > 1.5 { // 1 where each is drawn by itself
+			if spread := squares / float64(len(index)) / mean; spread > 1.5 { // 1 where each is drawn by itself
 				t.Errorf("taken %.1f times on average, with %.2f times the variance of chance", mean, spread)
 			}
 		})
