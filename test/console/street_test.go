@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"net/http"
 )
 
 // street is a day's believable data: merchants that misbehave each in its own way.
@@ -26,8 +25,8 @@ var shopkeepers = []struct {
 	{"old-mill", "Old Mill Bakery", "alipay", 200, `"success"`, 7, ""},
 	{"night-market", "夜市小吃", "alipay", 200, "SUCCESS", 3, ""},
 	{
-		"red-door", "Red Door Theatre", "alipay", 200,
-		"<br />\n<b>Notice</b>:  Undefined index: sign in <b>/var/www/notify.php</b> on line <b>12</b><br />\nsuccess", 2, "",
+		"red-door", "Red Door Theatre", "alipay", 200, "<br />\n<b>Notice</b>:  Undefined index: sign in " +
+			"<b>/var/www/notify.php</b> on line <b>12</b><br />\nsuccess", 2, "",
 	},
 	{"north-parcel", "North Parcel", "form", 503, "upstream connect error", 45, "0s"},
 	{"corner-shop", "Corner Shop", "form", 404, "<h1>Not Found</h1>", 8, "0s,0s"},
@@ -38,7 +37,7 @@ var shopkeepers = []struct {
 func newStreet(w *world) *street {
 	w.t.Helper()
 	s := &street{}
-	closed := map[string]*shop{}
+	shops := map[string]*shop{}
 	for _, k := range shopkeepers {
 		shop := newShop(w.t, k.says)
 		shop.status(k.status, k.says)
@@ -47,7 +46,7 @@ func newStreet(w *world) *street {
 			fields["schedule"] = k.schedule
 		}
 		w.merchant(k.mchID, shop, fields)
-		closed[k.mchID] = shop
+		shops[k.mchID] = shop
 	}
 	w.call("POST", "/v1/merchants/blue-gym/pause", answer{"reason": "their database moves tonight, ticket 4711"})
 	for _, k := range shopkeepers {
@@ -55,7 +54,9 @@ func newStreet(w *world) *street {
 		for i := range k.notifications {
 			batch = append(batch, answer{
 				"mch_id": k.mchID, "out_trade_no": fmt.Sprintf("20261121-%s-%04d", k.mchID[:1], i+1),
-				"params": answer{"trade_no": fmt.Sprintf("20261121220014%06d", i), "total_amount": fmt.Sprintf("%d.80", 12+7*i)},
+				"params": answer{
+					"trade_no": fmt.Sprintf("20261121220014%06d", i), "total_amount": fmt.Sprintf("%d.80", 12+7*i),
+				},
 			})
 		}
 		made := w.call("POST", "/v1/notifications/batch", answer{"notifications": batch})["results"].([]any)
@@ -70,12 +71,11 @@ func newStreet(w *world) *street {
 	w.untilCount("spent", 60+25+20)
 	w.untilCount("exhausted", 45+8)
 	w.untilSent(s.nearMiss, 1)
-	w.call("POST", "/v1/notifications/"+s.nearMiss+"/resend", answer{"reason": "they say that they have repaired it"})
+	w.call("POST", "/v1/notifications/"+s.nearMiss+"/resend", answer{"reason": "they say it is repaired"})
 	w.untilSent(s.nearMiss, 2)
-	slow := closed["north-parcel"]
-	slow.does(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "success") })
+	shops["north-parcel"].says("success")
 	s.replay = w.call("POST", "/v1/notifications/replay", answer{
-		"mch_id": "north-parcel", "rate_per_second": 2, "reason": "their server is back, ticket 4712",
+		"mch_id": "north-parcel", "rate_per_second": 1, "reason": "their server is back, ticket 4712",
 	}).text("replay_id")
 	return s
 }
