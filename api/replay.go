@@ -19,7 +19,7 @@ import (
 
 const (
 	replayRateMax      = 10_000  // sends a second; more than one process makes
-	replaySampleMax    = 10_000  // notifications that are read for the amounts of a plan
+	replaySampleMax    = 1000    // notifications that are read for the amounts of a plan
 	replaySpentLookMax = 100_000 // spent ones that are counted for a plan
 )
 

@@ -63,8 +63,10 @@ type replayForm struct {
 	Rate, Reason string
 }
 
-// groupsMost bounds the rows of a table of groups.
-const groupsMost = 20
+const (
+	groupsMost  = 20  // rows of a table of groups
+	groupedMost = 500 // notifications that are looked at for them
+)
 
 // replayableStates are those that a replay may be about, the usual one first.
 var replayableStates = []string{
@@ -75,41 +77,42 @@ var replayableStates = []string{
 // also tells what a replay would do.
 func (c *Console) exhausted(r *request) (page, error) {
 	d := exhaustedData{Bound: r.who.MchID != ""}
-	counts, err := c.service.Counts(r.Context(), store.Query{State: store.Exhausted}, countMost)
+	err := together(
+		func() error {
+			counts, err := c.service.Counts(r.Context(), store.Query{State: store.Exhausted}, countMost)
+			d.Exhausted.Total = countText(counts.Total, counts.More)
+			return err
+		},
+		func() error { return c.group(r, &d.Exhausted, store.Query{State: store.Exhausted}) },
+		func() error { return c.group(r, &d.Held, store.Query{Held: "true"}) },
+		func() error { return c.plan(r, &d) },
+		func() error { return c.replays(r, &d) },
+	)
 	if err != nil {
 		return page{}, err
-	}
-	d.Exhausted.Total = countText(counts.Total, counts.More)
-	if err := c.group(r, &d.Exhausted, store.Query{State: store.Exhausted}); err != nil {
-		return page{}, err
-	}
-	if err := c.group(r, &d.Held, store.Query{Held: "true"}); err != nil {
-		return page{}, err
-	}
-	if r.may(needsReplay) {
-		if err := c.plan(r, &d); err != nil {
-			return page{}, err
-		}
-	}
-	if r.may(needsReplays) {
-		replays, err := c.service.Replays(r.Context())
-		if err != nil {
-			return page{}, err
-		}
-		for i := range replays[:min(len(replays), replaysShown)] {
-			d.Replays = append(d.Replays, replayRowOf(&replays[i]))
-		}
 	}
 	return page{name: "exhausted", title: r.t("Exhausted and held"), data: d}, nil
 }
 
 const replaysShown = 20
 
+// replays lists the last replays, for those who may see them.
+func (c *Console) replays(r *request, d *exhaustedData) error {
+	if !r.may(needsReplays) {
+		return nil
+	}
+	replays, err := c.service.Replays(r.Context())
+	for i := range replays[:min(len(replays), replaysShown)] {
+		d.Replays = append(d.Replays, replayRowOf(&replays[i]))
+	}
+	return err
+}
+
 // group looks at the newest that match and counts them by merchant and by why they are there.
 func (c *Console) group(r *request, t *groupTable, q store.Query) error {
 	f := filters{Query: q}
 	t.Href = root + "notifications" + f.address("")
-	q.Limit = newestMost
+	q.Limit = groupedMost
 	found, err := c.service.Notifications(r.Context(), q)
 	if err != nil {
 		return err
@@ -159,8 +162,11 @@ type planData struct {
 // amountRow is a sum of money.
 type amountRow struct{ Field, Sum string }
 
-// plan fills in the form, and what a replay would do when the address asks for that.
+// plan fills in the form, for those who may replay, and what a replay would do when the address asks for it.
 func (c *Console) plan(r *request, d *exhaustedData) error {
+	if !r.may(needsReplay) {
+		return nil
+	}
 	v := r.URL.Query()
 	f, err := rangeOf(v)
 	if err != nil {

@@ -45,7 +45,7 @@ type nearMissRow struct {
 // counted is a merchant with a number.
 type counted struct{ MchID, Count, Href string }
 
-// nearMissExample is the newest reply of a kind.
+// nearMissExample is the newest reply of a kind, of the merchant with the most of them.
 type nearMissExample struct{ NotifyID, MchID, Href, Reply string }
 
 // nearMisses shows which replies were almost acknowledgements, the most common first.
@@ -96,14 +96,15 @@ func (c *Console) nearMiss(r *request, q store.Query, counts store.Counts) (near
 	if here := r.t(explained.Cause); here != explained.Cause {
 		row.CauseHere, row.CureHere = here, r.t(explained.Cure)
 	}
-	for _, mchID := range mostCounted(counts.ByMerchant) {
+	most := mostCounted(counts.ByMerchant)
+	for _, mchID := range most {
 		values.Set("mch_id", mchID)
 		row.Merchants = append(row.Merchants, counted{
 			MchID: mchID, Count: strconv.Itoa(counts.ByMerchant[mchID]),
 			Href: root + "notifications?" + values.Encode(),
 		})
 	}
-	q.Limit = 1
+	q.MchID, q.Limit = most[0], 1 // which is found faster than the newest of all merchants
 	newest, err := c.service.Notifications(r.Context(), q)
 	if err != nil || len(newest.Notifications) == 0 {
 		return row, err

@@ -20,7 +20,7 @@ func (c *Console) overviewRoutes() []route {
 const needsStats = "GET /v1/stats"
 
 const (
-	newestMost  = 500 // notifications that shares and percentiles are taken of
+	newestMost  = 200 // notifications that shares and percentiles are taken of
 	failingMost = 10  // merchants named
 	sendsShown  = 8   // sends told apart; more are counted with the last
 )
@@ -72,19 +72,18 @@ type failingRow struct {
 // overview shows how everything stands.
 func (c *Console) overview(r *request) (page, error) {
 	d := overviewData{}
-	if err := c.stateCards(r, &d); err != nil {
-		return page{}, err
-	}
-	if r.may(needsStats) && r.who.MchID == "" {
-		if err := c.engineCards(r, &d); err != nil {
-			return page{}, err
-		}
-	}
-	newest, err := c.service.Notifications(r.Context(), store.Query{Limit: newestMost})
+	err := together(
+		func() error { return c.stateCards(r, &d) },
+		func() error { return c.engineCards(r, &d) },
+		func() error {
+			newest, err := c.service.Notifications(r.Context(), store.Query{Limit: newestMost})
+			d.Newest = r.newest(newest.Notifications)
+			return err
+		},
+	)
 	if err != nil {
 		return page{}, err
 	}
-	d.Newest = r.newest(newest.Notifications)
 	return page{name: "overview", title: r.t("Overview"), data: d}, nil
 }
 
@@ -147,6 +146,9 @@ func (r *request) queueCards(s *api.StatsView) []numberCard {
 
 // engineCards says whether all sending is stopped.
 func (c *Console) engineCards(r *request, d *overviewData) error {
+	if !r.may(needsStats) || r.who.MchID != "" {
+		return nil
+	}
 	sending, err := c.service.Sending(r.Context())
 	if err != nil || !sending.Paused {
 		return err

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"paynotify/api"
@@ -46,6 +48,17 @@ func momentOr(t *api.Time) moment {
 		return moment{}
 	}
 	return momentOf(t.Time)
+}
+
+// together makes calls at the same time: each waits for the store.
+func together(calls ...func() error) error {
+	errs := make([]error, len(calls))
+	var all sync.WaitGroup
+	for i, call := range calls {
+		all.Go(func() { errs[i] = call() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // deref is what may be null, empty when it is.
