@@ -32,6 +32,7 @@ type scheduleData struct {
 // hourRow is one hour of the schedule.
 type hourRow struct {
 	From  string
+	Unix  int64 // where it begins, in seconds
 	Count int
 	Peak  int    // of a minute
 	When  string // that minute is
@@ -74,7 +75,7 @@ const clockLayout = "15:04:05"
 
 // hour is the row of an hour; most is the largest minute of all.
 func (r *request) hour(from time.Time, first int, o *store.Outlook, most int) hourRow {
-	row := hourRow{From: from.Format("2006-01-02 15:04")}
+	row := hourRow{From: from.Format("2006-01-02 15:04"), Unix: from.Unix()}
 	for x := range minutesPerHour {
 		n := o.Due[first+x]
 		if n == 0 {

@@ -70,6 +70,7 @@ function zoneSwitch(button) {
   button.addEventListener("click", () => {
     kept.set("zone", kept.get("zone") ? "" : "local");
     zone();
+    draw(true);
   });
 }
 
@@ -120,6 +121,7 @@ function chart(box, again) {
   new uPlot({
     width: box.clientWidth || 600, height: Number(box.dataset.height) || 200,
     scales: { x: { time } },
+    tzDate: (ts) => kept.get("zone") === "local" ? new Date(ts * 1e3) : uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
     axes: [axis, { ...axis, size: 60 }],
     legend: { live: true },
     series: [{ label: heads[0] }, ...ys.map((_, i) => ({
