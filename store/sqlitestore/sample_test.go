@@ -30,25 +30,7 @@ func TestSampleIsFair(t *testing.T) {
 			s := open(t, Options{Path: filepath.Join(t.TempDir(), "s.db"), Now: c.now, ReserveBytes: 1 << 12})
 			importMerchants(t, s, "m", "other")
 			s.sampling = way
-			index := map[string]int{}
-			var page []store.Moved
-			at := c.now().Add(-24 * time.Hour)
-			for i := range rows {
-				switch {
-				case i%500 < 300:
-					at = at.Add(time.Microsecond)
-				case i%500 == 300:
-					at = at.Add(2 * time.Hour)
-				default:
-					at = at.Add(time.Duration(i%7) * time.Second)
-				}
-				m := moved("m", at, 0)
-				index[m.NotifyID] = i
-				other := moved("other", at, 0)
-				if page = append(page, m, other); q.MchID == "" {
-					index[other.NotifyID] = rows + i
-				}
-			}
+			index, page := crowds(c.now().Add(-24*time.Hour), rows, q.MchID == "")
 			if err := s.Import(context.Background(), page); err != nil {
 				t.Fatal(err)
 			}
@@ -82,4 +64,26 @@ func TestSampleIsFair(t *testing.T) {
 			}
 		})
 	}
+}
+
+// crowds are notifications of two merchants, rows of each, some in crowds and some alone, and the places of the
+// first one's, or of both's, by notify_id.
+func crowds(at time.Time, rows int, both bool) (index map[string]int, page []store.Moved) {
+	index = map[string]int{}
+	for i := range rows {
+		switch {
+		case i%500 < 300:
+			at = at.Add(time.Microsecond)
+		case i%500 == 300:
+			at = at.Add(2 * time.Hour)
+		default:
+			at = at.Add(time.Duration(i%7) * time.Second)
+		}
+		m, other := moved("m", at, 0), moved("other", at, 0)
+		index[m.NotifyID] = i
+		if page = append(page, m, other); both {
+			index[other.NotifyID] = rows + i
+		}
+	}
+	return index, page
 }
