@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	replayRateMax      = 10_000  // sends a second; more than one process makes
-	replaySampleMax    = 1000    // notifications that are read for the amounts of a plan
-	replaySpentLookMax = 100_000 // spent ones that are counted for a plan
+	replayRateMax      = 10_000 // sends a second; more than one process makes
+	replaySampleMax    = 1000   // notifications that are read for the amounts of a plan
+	replaySpentLookMax = 10_000 // spent ones that are counted for a plan
 )
 
 // replayStates are the states from which many may be sent again at once.
