@@ -66,8 +66,8 @@ func TestSampleIsFair(t *testing.T) {
 	}
 }
 
-// crowds are notifications of two merchants, rows of each, some in crowds and some alone, and the places of the
-// first one's, or of both's, by notify_id.
+// crowds are notifications of two merchants, rows of each, some in crowds and some alone, and the places of
+// the first one's, or of both's, by notify_id.
 func crowds(at time.Time, rows int, both bool) (index map[string]int, page []store.Moved) {
 	index = map[string]int{}
 	for i := range rows {

@@ -192,7 +192,7 @@ func scrape(t *testing.T) []string {
 // TestInhibitions: an inhibition by, or of, an alert that does not exist does nothing, and nobody would
 // notice.
 func TestInhibitions(t *testing.T) {
-	text, err := os.ReadFile(folder + "alertmanager.yaml")
+	text, err := os.ReadFile(folder + "alertmanager.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestInhibitions(t *testing.T) {
 	}
 	for _, name := range named {
 		if !slices.Contains(known, name) {
-			t.Errorf("alertmanager.yaml names %s, an alert that does not exist", name)
+			t.Errorf("alertmanager.yml names %s, an alert that does not exist", name)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestInhibitions(t *testing.T) {
 func TestAlertmanager(t *testing.T) {
 	t.Parallel()
 	tool := tool(t, "amtool", "prometheus-alertmanager")
-	file := filepath.Join(folder, "alertmanager.yaml")
+	file := filepath.Join(folder, "alertmanager.yml")
 	run(t, tool, "check-config", file)
 	for severity, receiver := range map[string]string{"page": "pager", "ticket": "tickets"} {
 		run(t, tool, "config", "routes", "test", "--config.file="+file, "--verify.receivers="+receiver,

@@ -282,11 +282,11 @@ func startAlertmanager(t *testing.T, inbox string) *alertmanager {
 	t.Helper()
 	dir := t.TempDir()
 	const sample = "http://127.0.0.1:9095"
-	text := hurried(t, "alertmanager.yaml", "group_wait", "group_interval")
+	text := hurried(t, "alertmanager.yml", "group_wait", "group_interval")
 	if strings.Count(text, sample+"/") != 2 {
 		t.Fatalf("the sample of Alertmanager's configuration does not tell two listeners at %s", sample)
 	}
-	config := write(t, dir, "alertmanager.yaml", strings.ReplaceAll(text, sample, inbox))
+	config := write(t, dir, "alertmanager.yml", strings.ReplaceAll(text, sample, inbox))
 	address := "127.0.0.1:" + redis.FreePort(t)
 	return &alertmanager{start(t, address, alertmanagerName(), "--config.file="+config,
 		"--storage.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
