@@ -43,8 +43,10 @@ func (w *writer) writeAudit(e *store.AuditEntry) error {
 }
 
 // Audit appends an entry to the audit log; see store.Store. It shares its commit with everything else.
-func (s *Store) Audit(ctx context.Context, e store.AuditEntry) (out store.AuditEntry, err error) {
-	if e, err = e.Ready(); err != nil {
+func (s *Store) Audit(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
+	var out store.AuditEntry
+	e, err := e.Ready()
+	if err != nil {
 		return e, err
 	}
 	err = s.do(ctx, func(w *writer) error {

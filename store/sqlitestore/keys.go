@@ -125,8 +125,9 @@ func (w *writer) writeKey(k store.APIKey, forgotten string) error {
 }
 
 // CreateKey stores a new API key; see store.Store.
-func (s *Store) CreateKey(ctx context.Context, k store.APIKey) (out store.APIKey, err error) {
-	err = s.do(ctx, func(w *writer) error {
+func (s *Store) CreateKey(ctx context.Context, k store.APIKey) (store.APIKey, error) {
+	var out store.APIKey
+	err := s.do(ctx, func(w *writer) error {
 		if w.full {
 			return refuse(store.ErrFull)
 		}
@@ -198,12 +199,14 @@ func (s *Store) Key(_ context.Context, id string) (store.APIKey, error) {
 
 // RevokeKey ends an API key; see store.Store. It works as long as the disk takes anything: who revokes a key
 // may have a reason that does not wait.
-func (s *Store) RevokeKey(ctx context.Context, id string) (k store.APIKey, err error) {
-	err = s.do(ctx, func(w *writer) error {
+func (s *Store) RevokeKey(ctx context.Context, id string) (store.APIKey, error) {
+	var k store.APIKey
+	err := s.do(ctx, func(w *writer) error {
 		if err := w.begin(); err != nil {
 			return err
 		}
 		var known bool
+		var err error
 		k, known, err = w.readKey(id)
 		switch {
 		case err != nil:

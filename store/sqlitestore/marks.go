@@ -19,11 +19,12 @@ func (s *Store) Mark(ctx context.Context, name string) (value string, err error)
 }
 
 // SetMark sets a mark; see store.Store.
-func (s *Store) SetMark(ctx context.Context, name, was, value string) (done bool, err error) {
+func (s *Store) SetMark(ctx context.Context, name, was, value string) (bool, error) {
 	if err := store.CheckMark(name, value); err != nil {
 		return false, err
 	}
-	err = s.do(ctx, func(w *writer) error {
+	done := false
+	err := s.do(ctx, func(w *writer) error {
 		if err := w.begin(); err != nil {
 			return err
 		}
@@ -36,7 +37,10 @@ func (s *Store) SetMark(ctx context.Context, name, was, value string) (done bool
 		}
 		return writeMeta(w.c, markPrefix+name, value)
 	})
-	return done && err == nil, err
+	if err != nil {
+		return false, err // a writer that is late may still write done: nobody looks at it, nor is it a result
+	}
+	return done, nil
 }
 
 // Marks returns all marks; see store.Mover.

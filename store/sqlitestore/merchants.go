@@ -186,9 +186,12 @@ func (s *Store) UpdateMerchant(
 			}
 			return w.writeMerchant(&m)
 		})
-		if !errors.Is(err, errOverrun) {
+		switch {
+		case err == nil:
 			s.breakers.show(&m)
-			return m, err
+			return m, nil
+		case !errors.Is(err, errOverrun):
+			return store.Merchant{}, err
 		}
 	}
 }

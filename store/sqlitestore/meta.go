@@ -83,10 +83,14 @@ func (s *Store) SetSending(ctx context.Context, sending store.Sending) error {
 }
 
 // Wakes names lanes with work; see store.Store. On a full disk it names none.
-func (s *Store) Wakes(ctx context.Context, most int) (out store.Wakes, err error) {
-	err = s.do(ctx, func(w *writer) error {
+func (s *Store) Wakes(ctx context.Context, most int) (store.Wakes, error) {
+	var out store.Wakes
+	err := s.do(ctx, func(w *writer) (err error) {
 		out, err = w.wakes(most)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return store.Wakes{}, err
+	}
+	return out, nil
 }

@@ -15,13 +15,17 @@ var _ store.Mover = (*Store)(nil)
 
 // Release turns every live claim into an interrupted attempt; see store.Mover. Open has done so with those of
 // the last process.
-func (s *Store) Release(ctx context.Context) (n int, err error) {
-	err = s.do(ctx, func(w *writer) error {
+func (s *Store) Release(ctx context.Context) (int, error) {
+	n := 0
+	err := s.do(ctx, func(w *writer) error {
 		lost := append([]*claim(nil), w.claims.list...)
 		n = len(lost)
 		return w.interrupt(lost, "the store is moved: the process that had the claim is gone")
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // ExportMerchants pages through all merchants; see store.Mover. The cursor is the last mch_id.

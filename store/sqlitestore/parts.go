@@ -83,15 +83,19 @@ type laneView struct {
 }
 
 // lanes lists all lanes, also those of deleted merchants.
-func (s *Store) lanes(ctx context.Context) (all []laneView, err error) {
-	err = s.do(ctx, func(w *writer) error {
+func (s *Store) lanes(ctx context.Context) ([]laneView, error) {
+	var all []laneView
+	err := s.do(ctx, func(w *writer) error {
 		all = make([]laneView, 0, len(w.byNum))
 		for _, l := range w.byNum {
 			all = append(all, l.view())
 		}
 		return nil
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 func (l *lane) view() laneView { return laneView{l.num, l.id, l.parts, l.owns} }

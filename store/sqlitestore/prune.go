@@ -92,8 +92,9 @@ func (r *row) old(spentBefore, othersBefore time.Time) bool {
 // forget deletes notifications with their attempts, those that are still old when it comes to them.
 func (s *Store) forget(
 	ctx context.Context, ids []int64, spentBefore, othersBefore time.Time,
-) (n int, err error) {
-	err = s.do(ctx, func(w *writer) error {
+) (int, error) {
+	n := 0
+	err := s.do(ctx, func(w *writer) error {
 		n = 0
 		for _, id := range ids {
 			if w.claims.of(id) != nil {
@@ -113,7 +114,10 @@ func (s *Store) forget(
 		}
 		return nil
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 func (w *writer) forget(r *row) error {

@@ -240,7 +240,8 @@ func (s *Store) Cancel(ctx context.Context, id string) (store.Notification, erro
 // change applies a change that a person asked for. A claimed notification stays claimed.
 func (s *Store) change(
 	ctx context.Context, id string, fn func(n *store.Notification, l *lane, now time.Time) error,
-) (out store.Notification, err error) {
+) (store.Notification, error) {
+	var out store.Notification
 	at, _, err := store.ParseID(id)
 	if err != nil {
 		return out, store.ErrNotFound
@@ -273,5 +274,8 @@ func (s *Store) change(
 		out = changed
 		return w.update(r)
 	})
-	return out, err
+	if err != nil {
+		return store.Notification{}, err
+	}
+	return out, nil
 }

@@ -12,10 +12,11 @@ const statsLanes = 256
 
 // Stats counts from memory; see store.Store. What has become due since the last time is counted once, from
 // the due index.
-func (s *Store) Stats(ctx context.Context) (out store.Stats, err error) {
+func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+	var out store.Stats
 	oldest := int64(never)
-	for from, more := int64(1), true; more && err == nil; from += statsLanes {
-		err = s.do(ctx, func(w *writer) error {
+	for from, more := int64(1), true; more; from += statsLanes {
+		err := s.do(ctx, func(w *writer) error {
 			if from == 1 {
 				out, oldest = w.totals(), never
 			}
@@ -29,11 +30,14 @@ func (s *Store) Stats(ctx context.Context) (out store.Stats, err error) {
 			}
 			return nil
 		})
+		if err != nil {
+			return store.Stats{}, err
+		}
 	}
 	if oldest != never {
 		out.OldestDue = time.UnixMicro(oldest).UTC()
 	}
-	return out, err
+	return out, nil
 }
 
 // totals are the counts that do not depend on lanes.
