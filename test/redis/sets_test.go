@@ -12,7 +12,8 @@ func TestReplicaFollows(t *testing.T) {
 	master := Start(t)
 	replica := StartReplica(t, master)
 	master.MustDo("SET", "k", "v")
-	if got := master.MustDo("WAIT", 1, 1000); got != int64(1) {
+	// A master counts a replica from its first acknowledgement on, and replicas send one a second.
+	if got := master.MustDo("WAIT", 1, 2500); got != int64(1) {
 		t.Errorf("WAIT: %v replicas, want 1", got)
 	}
 	if got := replica.MustDo("GET", "k"); got != "v" {
