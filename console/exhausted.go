@@ -32,6 +32,7 @@ func (c *Console) exhaustedRoutes() []route {
 // exhaustedData is what is not sent any more, or not now, and what can be done about it.
 type exhaustedData struct {
 	Bound     bool
+	Grouped   bool // with the next two, which a plan does without
 	Exhausted groupTable
 	Held      groupTable
 	Form      replayForm // Shown only to who may
@@ -77,17 +78,22 @@ var replayableStates = []string{
 // also tells what a replay would do.
 func (c *Console) exhausted(r *request) (page, error) {
 	d := exhaustedData{Bound: r.who.MchID != ""}
-	err := together(
-		func() error {
-			counts, err := c.service.Counts(r.Context(), store.Query{State: store.Exhausted}, countMost)
-			d.Exhausted.Total = countText(counts.Total, counts.More)
-			return err
-		},
-		func() error { return c.group(r, &d.Exhausted, store.Query{State: store.Exhausted}) },
-		func() error { return c.group(r, &d.Held, store.Query{Held: "true"}) },
+	parts := []func() error{
 		func() error { return c.plan(r, &d) },
 		func() error { return c.replays(r, &d) },
-	)
+	}
+	if r.URL.Query().Get("plan") == "" || !r.may(needsReplay) { // a plan stands alone: it counts enough
+		d.Grouped = true
+		parts = append(parts,
+			func() error {
+				counts, err := c.service.Counts(r.Context(), store.Query{State: store.Exhausted}, countMost)
+				d.Exhausted.Total = countText(counts.Total, counts.More)
+				return err
+			},
+			func() error { return c.group(r, &d.Exhausted, store.Query{State: store.Exhausted}) },
+			func() error { return c.group(r, &d.Held, store.Query{Held: "true"}) })
+	}
+	err := together(parts...)
 	if err != nil {
 		return page{}, err
 	}
