@@ -101,10 +101,8 @@ func (d *declared) readParameters(in reflect.Value, r *http.Request) (faults []p
 	if r.URL.RawQuery != "" {
 		query = r.URL.Query()
 	}
-	for name := range query {
-		if known := d.queryNames(); !slices.Contains(known, name) {
-			faults = append(faults, unknownName("query", name, "query parameter", known))
-		}
+	if len(query) > 0 {
+		faults = unknownIn(query, d.queryNames())
 	}
 	for _, p := range d.params {
 		text := r.PathValue(p.doc.Name)

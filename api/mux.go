@@ -129,14 +129,19 @@ func (a *API) allowed(r *http.Request) (methods []string) {
 
 // unknownParameters refuses query parameters that are not among the known ones.
 func unknownParameters(q url.Values, known []string) *Problem {
-	var faults []profile.Fault
+	faults := unknownIn(q, known)
+	sortFaults(faults)
+	return invalid(faults)
+}
+
+// unknownIn finds the query parameters that are not among the known ones.
+func unknownIn(q url.Values, known []string) (faults []profile.Fault) {
 	for name := range q {
 		if !slices.Contains(known, name) {
 			faults = append(faults, unknownName("query", name, "query parameter", known))
 		}
 	}
-	sortFaults(faults)
-	return invalid(faults)
+	return faults
 }
 
 // sortFaults puts faults into the order of their places. (slices.SortFunc is compiled for each type, at up to

@@ -12,7 +12,6 @@ if gone then return gone end
 local place, behind, most = ARGV[2], ARGV[3], tonumber(ARGV[7])
 local spent, shrunk, other = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local till = {['1'] = spent, ['2'] = other, ['3'] = other, ['4'] = other, ['5'] = shrunk}
-local WORK = 1000 -- commands and entries, about a millisecond, after which no lane is begun
 local out, given, work = {now, '', ''}, 0, 0
 
 -- forget drops what is kept for a deleted merchant of which nothing is left. Its revision stays: should it be

@@ -7,7 +7,6 @@
 local gone = emptied()
 if gone then return gone end
 local only, place, from, to = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local WORK = 1000 -- commands, about a millisecond, after which no lane is begun
 local out, work = {now, ''}, 0
 
 local function tell(mch, class, before, between, behind)
@@ -36,13 +35,6 @@ end
 if only ~= '' then
   visit(only)
 else
-  local some, more = lanes_after(place)
-  for i, name in ipairs(some) do
-    visit(string.sub(name, 2))
-    if i < #some and work >= WORK or i == #some and more then
-      out[2] = name
-      break
-    end
-  end
+  out[2] = each_lane(place, visit, function() return work end)
 end
 return out

@@ -7,7 +7,6 @@
 local gone = emptied()
 if gone then return gone end
 local place = ARGV[2]
-local WORK = 1000 -- commands, about a millisecond, after which no lane is begun
 local halted, work = stopped(), 0
 local states, held, due, oldest, flying = {0, 0, 0, 0, 0, 0}, 0, 0, NEVER, 0
 local merchants = {active = 0, failing = 0, paused = 0, open = 0}
@@ -43,20 +42,14 @@ local function count(L)
   count_due(L)
 end
 
-local some, more = lanes_after(place)
-local go_on = ''
-for i, name in ipairs(some) do
-  local L = view(string.sub(name, 2))
+local go_on = each_lane(place, function(mch)
+  local L = view(mch)
   count(L)
   if not L.dl then
     local how = paused(L) and 'paused' or (L.op and not L.bl) and 'open' or (L.bl or L.fa == '1') and 'failing' or 'active'
     merchants[how] = merchants[how] + 1
   end
-  if i < #some and work >= WORK or i == #some and more then
-    go_on = name
-    break
-  end
-end
+end, function() return work end)
 
 local out = {now, go_on}
 for _, n in ipairs(states) do out[#out + 1] = n end

@@ -11,7 +11,6 @@ local gone = emptied()
 if gone then return gone end
 local only, place, named = ARGV[2], ARGV[3], naming(ARGV[4], ARGV[5], ARGV[6])
 local from, to, oldest = ARGV[7], ARGV[8], ARGV[9] == 'o'
-local WORK = 1000 -- commands, about a millisecond, after which no lane is begun
 local out, work = {now, ''}, 0
 
 local function look(L, part)
@@ -41,13 +40,6 @@ end
 if only ~= '' then
   visit(only)
 else
-  local some, more = lanes_after(place)
-  for i, name in ipairs(some) do
-    visit(string.sub(name, 2))
-    if i < #some and work >= WORK or i == #some and more then
-      out[2] = name
-      break
-    end
-  end
+  out[2] = each_lane(place, visit, function() return work end)
 end
 return out
